@@ -1,0 +1,69 @@
+//! Every operation of `RangeSet` equals the same operation on a plain set of numbers.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use proptest::prelude::*;
+use samara_base::RangeSet;
+
+const END: u64 = 64;
+
+fn range() -> impl Strategy<Value = Range<u64>> {
+    (0..END, 0..12_u64).prop_map(|(start, len)| start..(start + len).min(END))
+}
+
+fn model(set: &RangeSet) -> BTreeSet<u64> {
+    set.runs().iter().cloned().flatten().collect()
+}
+
+fn assert_canonical(set: &RangeSet) {
+    assert!(set.runs().iter().all(|run| run.start < run.end), "no empty run in {set:?}");
+    assert!(set.runs().windows(2).all(|pair| pair[0].end < pair[1].start), "gaps in {set:?}");
+}
+
+proptest! {
+    #[test]
+    fn inserts_and_removes_equal_the_model(ops in prop::collection::vec((any::<bool>(), range()), 0..40)) {
+        let (mut set, mut expected) = (RangeSet::new(), BTreeSet::new());
+        for (add, range) in ops {
+            if add {
+                expected.extend(range.clone());
+                set.insert(range);
+            } else {
+                expected.retain(|value| !range.contains(value));
+                set.remove(range);
+            }
+            assert_canonical(&set);
+            prop_assert_eq!(model(&set), expected.clone());
+        }
+        prop_assert_eq!(set.total(), expected.len() as u64);
+        prop_assert_eq!(set.first(), expected.first().copied());
+        prop_assert_eq!(set.end(), expected.last().map_or(0, |last| last + 1));
+        for value in 0..END {
+            prop_assert_eq!(set.contains(value), expected.contains(&value));
+        }
+    }
+
+    #[test]
+    fn algebra_equals_the_model(
+        a in prop::collection::vec(range(), 0..10),
+        b in prop::collection::vec(range(), 0..10),
+        probe in range(),
+        count in 0..END,
+    ) {
+        let (a, b) = (RangeSet::from_iter(a), RangeSet::from_iter(b));
+        let (x, y) = (model(&a), model(&b));
+        for (got, expected) in [
+            (a.union(&b), x.union(&y).copied().collect::<BTreeSet<_>>()),
+            (a.intersection(&b), x.intersection(&y).copied().collect()),
+            (a.difference(&b), x.difference(&y).copied().collect()),
+            (a.complement(END), (0..END).filter(|value| !x.contains(value)).collect()),
+            (a.within(&probe), x.iter().copied().filter(|value| probe.contains(value)).collect()),
+            (a.take(count), x.iter().copied().take(count as usize).collect()),
+        ] {
+            assert_canonical(&got);
+            prop_assert_eq!(model(&got), expected);
+        }
+        prop_assert_eq!(a.contains_range(&probe), probe.clone().all(|value| x.contains(&value)));
+        prop_assert_eq!(a.intersects(&probe), probe.clone().any(|value| x.contains(&value)));
+    }
+}
