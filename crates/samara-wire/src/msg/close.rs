@@ -1,0 +1,92 @@
+use alloc::string::String;
+
+use bytes::{BufMut, Bytes};
+use nom::Parser;
+
+use super::Codec;
+use crate::{
+    DecodeError, EncodeError, Field,
+    code::codes,
+    encoded::Writer,
+    limits::REASON_MAX,
+    parse::{text_rest, varint, whole},
+};
+
+codes! {
+    /// Why a session ends. Meanings: RFC 0005.
+    pub enum CloseCode {
+        /// Nothing is wrong: the sender has no more use for the session.
+        Done = 0, "done";
+        /// The peer broke the encoding or the order of messages. Do not try again.
+        Protocol = 1, "the protocol was broken";
+        /// The two sides share no version. Update one of them.
+        Version = 2, "no common version";
+        /// The peer sent more than it was allowed to. Do not try again.
+        Limit = 3, "a limit was broken";
+        /// The peer may not use this node. Get a right first.
+        Denied = 4, "denied";
+        /// Nothing came for too long. Try again.
+        Idle = 5, "idle for too long";
+        /// The node is going away or overloaded. Try again later.
+        Busy = 6, "busy or shutting down";
+        /// The sender failed in a way that is its own fault. Try again later.
+        Internal = 7, "internal error";
+    }
+}
+
+/// `CLOSE`: ends a session; nothing follows it. Spec: RFC 0003.
+///
+/// ```text
+/// +---------+---------------------+
+/// | code v  | reason, to the end  |   v = varint; reason: UTF-8, at most 256 bytes
+/// +---------+---------------------+
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "callers build it")]
+pub struct Close {
+    /// Why.
+    pub code: CloseCode,
+    /// For a human reading a log. At most [`REASON_MAX`](crate::REASON_MAX) bytes.
+    pub reason: String,
+}
+
+impl Close {
+    /// The kind of the frame.
+    pub const KIND: u64 = 0x08;
+
+    /// A CLOSE whose reason is cut to the limit, so that it always encodes.
+    #[must_use]
+    pub fn new(code: CloseCode, reason: &str) -> Self {
+        let end = reason.floor_char_boundary(REASON_MAX);
+        Self { code, reason: reason.get(..end).unwrap_or_default().into() }
+    }
+}
+
+impl Codec for Close {
+    fn decode(body: &Bytes) -> Result<Self, DecodeError> {
+        //= rfcs/0003-encoding.md#enc-26
+        //# A decoder MUST reject a CLOSE whose reason is longer than 256 bytes or not UTF-8.
+        let reason = |input| text_rest(input, Field::Reason, REASON_MAX);
+        whole(
+            body,
+            (varint(Field::Code), reason).map(|(code, reason)| Self {
+                code: CloseCode::from_code(code),
+                reason: String::from(reason),
+            }),
+        )
+    }
+
+    fn hint(&self) -> usize {
+        8 + self.reason.len()
+    }
+
+    fn put(&self, out: &mut Writer) -> Result<(), EncodeError> {
+        let (found, max) = (self.reason.len() as u64, REASON_MAX as u64);
+        if found > max {
+            return Err(EncodeError::TooLarge { field: Field::Reason, found, max });
+        }
+        out.varint(Field::Code, self.code.code())?;
+        out.out().put_slice(self.reason.as_bytes());
+        Ok(())
+    }
+}
