@@ -1,1 +1,18 @@
 //! Placeholder.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod limits;
+mod manifest;
+mod path;
+mod varint;
+
+pub use manifest::{
+    BuildError, DecodeError, DecodeProblem, Decoder, EncodeError, Entries, Entry, EntryKind,
+    ExtensionError, ExtensionProblem, Extensions, Field, Hazard, LinkRule, LinkTarget, MAGIC,
+    MANIFEST_VERSION, Manifest, ManifestBuilder, ManifestEncoder, Mode, Mtime, RuleError, Rules,
+    Step, Summary,
+};
+pub use path::{NameProblem, PathError, RESERVED_PREFIX, check_name, check_path, compare_paths};

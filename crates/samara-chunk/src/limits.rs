@@ -1,0 +1,22 @@
+//! The limits of RFC 0004. Each has a test at both sides.
+
+/// Longest path of an entry. Unit: bytes.
+pub const PATH_BYTES_MAX: usize = 4096;
+/// Longest name, that is one component of a path. Unit: bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Most components in a path.
+pub const DEPTH_MAX: usize = 64;
+/// Longest target of a symbolic link. Unit: bytes.
+pub const TARGET_BYTES_MAX: usize = 4096;
+/// Longest extension area, of the manifest or of one entry. Unit: bytes.
+pub const EXTENSION_BYTES_MAX: usize = 4096;
+/// Most entries in a manifest.
+pub const ENTRIES_MAX: u32 = 1 << 20;
+/// Longest manifest. Unit: bytes.
+pub const MANIFEST_BYTES_MAX: u32 = 256 << 20;
+/// Largest size of one file, and of all files together. Unit: bytes.
+pub const TOTAL_BYTES_MAX: u64 = (1 << 62) - 1;
+/// No entry, extension area included, is longer. A reader that keeps this many bytes buffered can
+/// always take the next entry. Unit: bytes.
+pub const ENTRY_BYTES_MAX: usize =
+    4 + NAME_BYTES_MAX + 2 + TARGET_BYTES_MAX + 2 + EXTENSION_BYTES_MAX;
