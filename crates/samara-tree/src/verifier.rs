@@ -1,0 +1,449 @@
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet};
+
+use crate::{
+    Cv, CvSource, EncodeError, Node, OpenError, Prover, Tree, VerifyError,
+    cv::{merge, subtree},
+    geometry::{PAIR_LEN, in_proof, pairs},
+    state::{Entry, STORED_LEAVES, State},
+};
+
+/// What became of the data of one verified transfer. The three sets are disjoint and together are
+/// the leaves of the transfer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub struct Verified {
+    /// Leaves that were proven and are new. Keep these bytes.
+    pub good: RangeSet,
+    /// Leaves whose proof is right and whose data is not. Drop these bytes, blame the sender.
+    pub bad: RangeSet,
+    /// Leaves that were held already. The bytes were not looked at: drop them.
+    pub duplicate: RangeSet,
+}
+
+/// Takes ranges of one blob from anybody, in any order, and tells true bytes from false ones.
+///
+/// The size may be a stranger's claim: see [`size_proven`](Self::size_proven).
+///
+/// ```
+/// use samara_base::{GroupLog2, RangeSet};
+/// use samara_tree::{Cv, OutboardBuilder, Prover, Verifier};
+///
+/// // The holder: an outboard, then one range with its proof.
+/// let blob: Vec<u8> = (0..100_000u32).map(|at| (at % 251) as u8).collect();
+/// let mut outboard: Vec<Cv> = Vec::new();
+/// let mut builder = OutboardBuilder::new();
+/// builder.push(&blob, &mut |_, cv| outboard.push(cv));
+/// let (id, size) = builder.finish(&mut |_, cv| outboard.push(cv));
+/// let prover = Prover::open(id, size, outboard.as_slice())?;
+/// let (group, range, base) = (GroupLog2::KIB16, 16..48, RangeSet::new());
+/// let data = &blob[16 * 1024..48 * 1024];
+/// let proof = prover.encode(outboard.as_slice(), group, &range, &base, data)?;
+///
+/// // The getter: it knows the id and believes the size for now.
+/// let mut verifier = Verifier::new(id, size);
+/// let verified = verifier.verify(group, 16, &base, &proof, data, &mut |_, _| ())?;
+/// assert_eq!(verified.good, RangeSet::from(16..48));
+/// assert!(!verifier.size_proven());
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    pub(crate) state: State,
+    size_proven: bool,
+}
+
+impl Verifier {
+    /// Largest number of nodes in the frontier: about 5 MiB of memory, and more than a set of 1,024
+    /// runs in a blob of 16 GiB needs.
+    pub const NODES_MAX: usize = 65_536;
+
+    /// A verifier that knows the id, believes the size and holds nothing.
+    #[must_use]
+    pub fn new(id: BlobId, size: u64) -> Self {
+        Self::from_state(State::empty(id, size))
+    }
+
+    pub(crate) fn from_state(state: State) -> Self {
+        let size_proven = state.held.contains(state.tree.leaves() - 1);
+        Self { state, size_proven }
+    }
+
+    /// The blob's id.
+    #[must_use]
+    pub const fn id(&self) -> BlobId {
+        self.state.id
+    }
+
+    /// The blob's size as claimed or proven. Unit: bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.state.tree.size()
+    }
+
+    /// The blob's shape at that size.
+    #[must_use]
+    pub const fn tree(&self) -> Tree {
+        self.state.tree
+    }
+
+    /// Whether the size is proven: the last leaf verified at this size. Until then no resource may
+    /// be spent in proportion to the size.
+    #[must_use]
+    pub const fn size_proven(&self) -> bool {
+        self.size_proven
+    }
+
+    /// The leaves whose data was verified. This set, less what is asked for, is the `known` set of
+    /// a request: a proof relative to it can always be used here.
+    #[must_use]
+    pub const fn known(&self) -> &RangeSet {
+        &self.state.held
+    }
+
+    /// Whether every leaf is held.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.state.held.contains_range(&self.state.tree.root().range())
+    }
+
+    /// Number of nodes in the frontier, at most [`NODES_MAX`](Self::NODES_MAX).
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.state.entries.len()
+    }
+
+    /// Verifies a transfer: the `proof` and the `data` of the leaves from `first_leaf` on, as far as
+    /// `data` reaches, at this group size and relative to `base`.
+    ///
+    /// First the whole proof is checked; if a part of it is wrong, nothing changes. Then each group
+    /// is checked by itself: a bad one does not spoil the others. Pairs and data of what is held
+    /// already are skipped unread. `sink` gets the index and the value of each 16 KiB group that
+    /// became complete, for the stored outboard (never for a blob that fits one such group).
+    ///
+    /// Allocates in proportion to the data, whatever the size claims.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`]; then nothing changed and `sink` was not called.
+    pub fn verify(
+        &mut self,
+        group: GroupLog2,
+        first_leaf: u64,
+        base: &RangeSet,
+        proof: &[u8],
+        data: &[u8],
+        sink: &mut impl FnMut(u64, Cv),
+    ) -> Result<Verified, VerifyError> {
+        let range = self.range_of(group, first_leaf, data.len() as u64)?;
+        let tree = self.state.tree;
+        let (expected, found) = (tree.proof_len(group, &range, base), proof.len() as u64);
+        if expected != found {
+            return Err(VerifyError::ProofLength { expected, found });
+        }
+        let mut walk = Walk::run(&self.state, group, &range, base, proof)?;
+        if walk.nodes() > Self::NODES_MAX {
+            self.state.collapse();
+            walk = Walk::run(&self.state, group, &range, base, proof)?;
+            if walk.nodes() > Self::NODES_MAX {
+                return Err(VerifyError::Fragmented);
+            }
+        }
+        let Walk { opened, expanded, kept, targets, duplicate, .. } = walk;
+        for first in opened {
+            self.state.entries.remove(&first);
+        }
+        for (node, cv) in expanded {
+            self.state.top.insert(node, cv);
+        }
+        for (node, cv) in kept {
+            self.state.entries.insert(node.first(), Entry { end: node.end(), cv, held: false });
+        }
+        let mut verified = Verified { duplicate, ..Verified::default() };
+        let data_start = tree.bytes(&range).start;
+        let mut scratch = Vec::new();
+        for (node, cv) in targets {
+            let bytes = tree.bytes(&node.range());
+            let bytes = to_index(bytes.start - data_start)..to_index(bytes.end - data_start);
+            let data = data.get(bytes).unwrap_or_default();
+            if self.take(node, cv, data, &mut scratch, sink) {
+                verified.good.insert(node.range());
+            } else {
+                verified.bad.insert(node.range());
+            }
+        }
+        Ok(verified)
+    }
+
+    /// The leaves of a transfer, from its first leaf and the length of its data.
+    fn range_of(
+        &self,
+        group: GroupLog2,
+        first_leaf: u64,
+        found: u64,
+    ) -> Result<Range<u64>, VerifyError> {
+        let tree = self.state.tree;
+        let leaves = tree.leaves();
+        let end = first_leaf.checked_add(found.div_ceil(LEAF_BYTES).max(1));
+        let range = match end {
+            Some(end) if end <= leaves => first_leaf..end,
+            _ => return Err(VerifyError::OutOfRange { first_leaf, leaves }),
+        };
+        let expected = tree.bytes_len(&range);
+        if expected != found {
+            return Err(VerifyError::DataLength { expected, found });
+        }
+        if !tree.is_aligned(group, &range) {
+            return Err(VerifyError::Unaligned { first_leaf });
+        }
+        Ok(range)
+    }
+
+    /// Checks the data of one open node against its proven value and books the result.
+    fn take(
+        &mut self,
+        node: Node,
+        cv: Cv,
+        data: &[u8],
+        values: &mut Vec<(u64, Cv)>,
+        sink: &mut impl FnMut(u64, Cv),
+    ) -> bool {
+        let state = &mut self.state;
+        let root = state.tree.root();
+        let stored = is_stored(state.tree, node);
+        values.clear();
+        let piece_leaves = if stored { STORED_LEAVES } else { node.leaves().next_power_of_two() };
+        let found = subtree(node, root, data, piece_leaves, &mut |piece, cv| {
+            values.push((piece.first() / STORED_LEAVES, cv));
+        });
+        let good = found == cv;
+        if !good || !stored {
+            let entry = Entry { end: node.end(), cv, held: good };
+            state.entries.insert(node.first(), entry);
+        }
+        if !good {
+            return false;
+        }
+        state.held.insert(node.range());
+        self.size_proven |= node.end() == root.end();
+        if stored {
+            state.top.insert(node, cv);
+            values.iter().for_each(|(at, cv)| sink(*at, *cv));
+        } else {
+            self.settle(node, sink);
+        }
+        true
+    }
+
+    /// Gives a 16 KiB group its stored value once all its parts are held.
+    fn settle(&mut self, part: Node, sink: &mut impl FnMut(u64, Cv)) {
+        let state = &mut self.state;
+        let whole = state.stored_node(part.first());
+        if part == whole || !state.held.contains_range(&whole.range()) {
+            return;
+        }
+        // No source is needed: every part has an entry.
+        let Ok(Some(cv)) = state.node_cv(whole, [].as_slice()) else { return };
+        let parts: Vec<u64> = state.entries.range(whole.range()).map(|(first, _)| *first).collect();
+        for first in parts {
+            state.entries.remove(&first);
+        }
+        if state.tree.stored_cvs() > 0 {
+            state.top.insert(whole, cv);
+            sink(whole.first() / STORED_LEAVES, cv);
+        } else {
+            state.entries.insert(0, Entry { end: whole.end(), cv, held: true });
+        }
+    }
+
+    /// The leaves whose data [`encode`](Self::encode) must be given for a range of held leaves: the
+    /// range itself from 16 KiB groups on, rounded outward for smaller groups.
+    #[must_use]
+    pub fn span(&self, range: &Range<u64>) -> Range<u64> {
+        self.state.span(range)
+    }
+
+    /// The proof for held leaves; as [`Prover::encode`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Prover::encode`], and [`EncodeError::NotHeld`] for leaves that are not held.
+    pub fn encode<S: CvSource + ?Sized>(
+        &self,
+        source: &S,
+        group: GroupLog2,
+        range: &Range<u64>,
+        base: &RangeSet,
+        data: &[u8],
+    ) -> Result<Vec<u8>, EncodeError<S::Error>> {
+        self.state.encode(source, group, range, base, data)
+    }
+
+    /// Checks held leaves against their stored values; as [`Prover::check`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Prover::check`].
+    pub fn check<S: CvSource + ?Sized>(
+        &self,
+        source: &S,
+        range: &Range<u64>,
+        data: &[u8],
+    ) -> Result<RangeSet, EncodeError<S::Error>> {
+        self.state.damaged(source, range, data)
+    }
+
+    /// Gives up the data of held leaves, for example because the disk lost them, so that they can
+    /// be fetched again. `range` is rounded outward to units with a value of their own. Their
+    /// proven values are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Source`], or [`OpenError::Root`] if the stored values of these leaves are
+    /// damaged too; then nothing changed.
+    pub fn lose<S: CvSource + ?Sized>(
+        &mut self,
+        source: &S,
+        range: &Range<u64>,
+    ) -> Result<RangeSet, OpenError<S::Error>> {
+        self.state.lose(source, range)
+    }
+
+    /// The prover for a blob that is complete; the verifier back if it is not.
+    ///
+    /// # Errors
+    ///
+    /// The verifier itself, unchanged.
+    pub fn into_prover(self) -> Result<Prover, Self> {
+        if self.is_complete() { Ok(Prover::from_state(self.state)) } else { Err(self) }
+    }
+}
+
+/// Whether a node consists of whole 16 KiB groups that have stored values.
+fn is_stored(tree: Tree, node: Node) -> bool {
+    tree.stored_cvs() > 0
+        && node.first().is_multiple_of(STORED_LEAVES)
+        && (node.leaves() >= STORED_LEAVES || node.end() == tree.leaves())
+}
+
+/// An offset within data that is in memory.
+fn to_index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+/// One pass over the tree that consumes a proof in pre-order.
+struct Walk<'a> {
+    state: &'a State,
+    group: GroupLog2,
+    range: &'a Range<u64>,
+    base: &'a RangeSet,
+    proof: &'a [u8],
+    /// First leaves of the entries that are not open any more.
+    opened: Vec<u64>,
+    /// Nodes whose pair was verified.
+    expanded: Vec<(Node, Cv)>,
+    /// New open nodes beside the range.
+    kept: Vec<(Node, Cv)>,
+    /// Open nodes in the range, whose data is to be checked.
+    targets: Vec<(Node, Cv)>,
+    duplicate: RangeSet,
+}
+
+impl<'a> Walk<'a> {
+    fn run(
+        state: &'a State,
+        group: GroupLog2,
+        range: &'a Range<u64>,
+        base: &'a RangeSet,
+        proof: &'a [u8],
+    ) -> Result<Self, VerifyError> {
+        let targets = (range.end - range.start).div_ceil(group.leaves());
+        let mut walk = Self {
+            state,
+            group,
+            range,
+            base,
+            proof,
+            opened: Vec::new(),
+            expanded: Vec::with_capacity(proof.len() / PAIR_LEN),
+            kept: Vec::new(),
+            targets: Vec::with_capacity(to_index(targets)),
+            duplicate: RangeSet::new(),
+        };
+        walk.known(state.tree.root())?;
+        Ok(walk)
+    }
+
+    /// Largest number of entries after the commit.
+    fn nodes(&self) -> usize {
+        let left = self.state.entries.len() - self.opened.len();
+        left + self.kept.len() + self.targets.len()
+    }
+
+    fn pair(&mut self) -> Option<(Cv, Cv)> {
+        let (pair, rest) = self.proof.split_first_chunk::<PAIR_LEN>()?;
+        let (left, right) = pair.split_first_chunk::<{ Cv::LEN }>()?;
+        let right = right.first_chunk::<{ Cv::LEN }>()?;
+        self.proof = rest;
+        Some((Cv(*left), Cv(*right)))
+    }
+
+    fn skip(&mut self, pairs: u64) {
+        let bytes = to_index(pairs).saturating_mul(PAIR_LEN);
+        self.proof = self.proof.get(bytes..).unwrap_or_default();
+    }
+
+    /// A node above the frontier, on it or held.
+    fn known(&mut self, node: Node) -> Result<(), VerifyError> {
+        if !node.intersects(self.range) {
+            return Ok(());
+        }
+        if self.state.held.contains_range(&node.range()) {
+            self.skip(pairs(node, self.group, self.range, self.base));
+            let first = node.first().max(self.range.start);
+            self.duplicate.insert(first..node.end().min(self.range.end));
+            return Ok(());
+        }
+        if let Some(entry) = self.state.entry(node) {
+            self.opened.push(node.first());
+            return self.open(node, entry.cv);
+        }
+        // Expanded: the values below are proven, so the pair says nothing new.
+        if in_proof(node, self.group, self.range, self.base) {
+            self.skip(1);
+        }
+        let Some((left, right)) = node.children() else {
+            return Err(VerifyError::NotKnown { node });
+        };
+        self.known(left)?;
+        self.known(right)
+    }
+
+    /// A node on or below the frontier, whose proven value is `cv`.
+    fn open(&mut self, node: Node, cv: Cv) -> Result<(), VerifyError> {
+        if !node.intersects(self.range) {
+            self.kept.push((node, cv));
+            return Ok(());
+        }
+        let children = if node.leaves() > self.group.leaves() { node.children() } else { None };
+        let Some((left, right)) = children else {
+            self.targets.push((node, cv));
+            return Ok(());
+        };
+        if !in_proof(node, self.group, self.range, self.base) {
+            return Err(VerifyError::NotKnown { node });
+        }
+        let Some((left_cv, right_cv)) = self.pair() else {
+            return Err(VerifyError::ParentMismatch { node });
+        };
+        if merge(&left_cv, &right_cv, node == self.state.tree.root()) != cv {
+            return Err(VerifyError::ParentMismatch { node });
+        }
+        self.expanded.push((node, cv));
+        self.open(left, left_cv)?;
+        self.open(right, right_cv)
+    }
+}
