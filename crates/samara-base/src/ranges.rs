@@ -100,7 +100,7 @@ impl RangeSet {
         }
         let start = self.runs.get(from).map_or(range.start, |run| run.start.min(range.start));
         let end = self.runs.get(to - 1).map_or(range.end, |run| run.end.max(range.end));
-        self.runs.splice(from..to, [start..end]);
+        self.runs.splice(from..to, core::iter::once(start..end));
     }
 
     /// Removes a range. Empty ranges change nothing.

@@ -22,7 +22,9 @@ use core::{fmt, time::Duration};
 
 use bytes::BytesMut;
 use samara_base::PeerId;
-use samara_wire::{Encoded, FrameDecoder, FrameError, RawFrame};
+use samara_wire::FrameDecoder;
+// What the contract's types consist of, so that a driver needs this module and nothing below it.
+pub use samara_wire::{Encoded, FrameError, RawFrame};
 
 /// Largest frame that any link carries: header, body and CRC. Unit: bytes.
 pub const FRAME_LEN_MAX: u32 = 1_114_112 + 16;
@@ -201,5 +203,12 @@ impl FrameReader {
     /// [`FrameError`] if the bytes can't be a frame: close the link.
     pub fn next_frame(&mut self, buffer: &mut BytesMut) -> Result<Option<RawFrame>, FrameError> {
         self.decoder.decode(buffer)
+    }
+
+    /// How many more bytes the current frame needs, at least one: what a driver makes room for
+    /// before it reads on, so that a frame lands in one buffer and is never moved.
+    #[must_use]
+    pub const fn need(&self) -> usize {
+        self.decoder.need()
     }
 }

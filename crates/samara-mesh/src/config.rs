@@ -1,0 +1,50 @@
+use core::time::Duration;
+
+use alloc::string::String;
+use samara_sched::SchedulerLimits;
+
+/// Bounds and choices of a [`Mesh`](crate::Mesh). Spec: RFC 0005 and 0007, sections "Limits".
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a plain set of numbers with defaults")]
+pub struct MeshConfig {
+    /// What we call ourselves to peers. Unit: at most 64 bytes.
+    pub agent: String,
+    /// Bulk bytes that a peer may send ahead of what we have stored. Unit: bytes.
+    pub credit_bytes: u64,
+    /// Wants that a peer may have open with us.
+    pub wants_per_session_max: usize,
+    /// Blocks read ahead of a link. Unit: bytes.
+    pub read_ahead_bytes: u64,
+    /// Frames handed to a link and not yet taken by it. Unit: bytes, per link.
+    pub queue_bytes: u64,
+    /// Largest DATA frame. Unit: bytes of data.
+    pub block_bytes_max: u64,
+    /// Rights that a peer may present in one session.
+    pub rights_max: usize,
+    /// A session that is not open after this time is closed.
+    pub hello_timeout: Duration,
+    /// How often the round-trip time is measured while data flows.
+    pub ping_interval: Duration,
+    /// First and largest pause between two attempts to reach a peer.
+    pub dial_pause: (Duration, Duration),
+    /// Bounds of the transfer engine.
+    pub scheduler: SchedulerLimits,
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        Self {
+            agent: String::from(concat!("samara/", env!("CARGO_PKG_VERSION"))),
+            credit_bytes: 16 << 20,
+            wants_per_session_max: 1024,
+            read_ahead_bytes: 1 << 20,
+            queue_bytes: 512 << 10,
+            block_bytes_max: 256 << 10,
+            rights_max: 64,
+            hello_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(5),
+            dial_pause: (Duration::from_millis(250), Duration::from_secs(5)),
+            scheduler: SchedulerLimits::default(),
+        }
+    }
+}

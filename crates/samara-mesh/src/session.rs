@@ -1,0 +1,304 @@
+//! One session: HELLO, version, limits, credit, round-trip time, close.
+
+use alloc::{collections::VecDeque, string::String, vec::Vec};
+
+use bytes::Bytes;
+use samara_base::{Instant, PeerId};
+use samara_wire::{Close, CloseCode, Credit, Hello, Message, Ping, VERSION};
+
+use crate::{
+    config::MeshConfig,
+    io::{CloseReason, MeshEvent, Output},
+    link::{Lane, LinkId, LinkInfo, Outgoing},
+    serve::Server,
+};
+
+/// Where a session stands. Spec: RFC 0005, section "States".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum SessionState {
+    /// Our HELLO is sent; the peer's has not come.
+    Opening,
+    /// Both HELLOs are in.
+    Open,
+    /// CLOSE was sent or received; nothing more is sent.
+    Closed,
+}
+
+/// The outgoing side of a link: frames, queue and credit.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    link: LinkId,
+    crc: bool,
+    /// Bytes handed to the link's bulk lane and not yet taken.
+    queued: u64,
+    queue_max: u64,
+    /// Bulk bytes that the peer allows in total, and those used.
+    credit: u64,
+    used: u64,
+    closed: bool,
+}
+
+impl Pipe {
+    fn new(link: LinkId, crc: bool, queue_max: u64) -> Self {
+        Self { link, crc, queued: 0, queue_max, credit: 0, used: 0, closed: false }
+    }
+
+    pub(crate) const fn link(&self) -> LinkId {
+        self.link
+    }
+
+    /// Whether a block of so many bytes may be handed to the link now.
+    pub(crate) const fn may_send_bulk(&self, bytes: u64) -> bool {
+        self.queued < self.queue_max && self.credit - self.used >= bytes
+    }
+
+    pub(crate) fn transmit(
+        &mut self,
+        lane: Lane,
+        message: &Message,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        if self.closed {
+            return;
+        }
+        // Everything that we put into messages is within the limits of RFC 0003 by construction.
+        let Ok(frame) = message.encode(self.crc) else {
+            debug_assert!(false, "invariant: own messages encode: {message:?}");
+            return;
+        };
+        if lane == Lane::Bulk {
+            self.queued += frame.len() as u64;
+        }
+        if let Message::Data(data) = message {
+            self.used += (data.proof.len() + data.data.len()) as u64;
+        }
+        let outgoing = Outgoing { lane, frame };
+        outputs.push_back(Output::Transmit { link: self.link, outgoing });
+    }
+
+    /// The carrier took bytes off the bulk queue.
+    pub(crate) const fn sent(&mut self, bytes: u64) {
+        self.queued = self.queued.saturating_sub(bytes);
+    }
+}
+
+/// A session with a peer over one link.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) info: LinkInfo,
+    pub(crate) state: SessionState,
+    pub(crate) pipe: Pipe,
+    pub(crate) server: Server,
+    pub(crate) opened: Instant,
+    /// Wants that the peer allows us.
+    pub(crate) wants_max: usize,
+    /// Largest block of data that fits the peer's frames and credit.
+    pub(crate) block_max: u64,
+    pub(crate) rights: usize,
+    /// Bulk bytes received, dealt with, and granted in total.
+    received: u64,
+    processed: u64,
+    granted: u64,
+    credit_window: u64,
+    ping: Option<(u64, Instant)>,
+    pub(crate) next_ping: Instant,
+    pings: u64,
+    /// Rate at which the carrier takes bulk bytes. Unit: bytes per second, 0 until measured.
+    rate: u64,
+    rate_since: Instant,
+    rate_bytes: u64,
+    /// Numbers of our wants on this session: the next one.
+    pub(crate) next_want: u64,
+}
+
+impl Session {
+    /// Opens a session: HELLO goes out at once.
+    //= rfcs/0005-session.md#sess-1
+    //# A peer MUST send HELLO as the first frame of a session.
+    pub(crate) fn new(
+        now: Instant,
+        link: LinkId,
+        info: LinkInfo,
+        config: &MeshConfig,
+        outputs: &mut VecDeque<Output>,
+    ) -> Self {
+        let mut pipe = Pipe::new(link, !info.integrity, config.queue_bytes);
+        let hello = Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            agent: config.agent.clone(),
+            frame_body_max: info.frame_len_max.min(samara_wire::FRAME_BODY_MAX),
+            wants_max: config.wants_per_session_max as u64,
+            credit: config.credit_bytes,
+            features: 0,
+        };
+        pipe.transmit(Lane::Control, &Message::Hello(hello), outputs);
+        Self {
+            info,
+            state: SessionState::Opening,
+            pipe,
+            server: Server::default(),
+            opened: now,
+            wants_max: 0,
+            block_max: 0,
+            rights: 0,
+            received: 0,
+            processed: 0,
+            granted: config.credit_bytes,
+            credit_window: config.credit_bytes,
+            ping: None,
+            next_ping: now,
+            pings: 0,
+            rate: 0,
+            rate_since: now,
+            rate_bytes: 0,
+            next_want: 0,
+        }
+    }
+
+    pub(crate) fn peer(&self) -> PeerId {
+        self.info.peer
+    }
+
+    /// Takes the peer's HELLO.
+    pub(crate) fn hello(
+        &mut self,
+        hello: &Hello,
+        config: &MeshConfig,
+        rights: &[Bytes],
+        outputs: &mut VecDeque<Output>,
+    ) -> Result<(), CloseReason> {
+        //= rfcs/0005-session.md#sess-2
+        //# A peer MUST close a session on which HELLO arrives a second time.
+        if self.state != SessionState::Opening {
+            return Err(CloseReason::Protocol("HELLO came twice"));
+        }
+        //= rfcs/0005-session.md#sess-3
+        //# A peer MUST close a session with code 1 when no version lies in the ranges of both.
+        if hello.version_min > VERSION || hello.version_max < VERSION {
+            return Err(CloseReason::Version);
+        }
+        self.state = SessionState::Open;
+        self.pipe.credit = hello.credit;
+        self.wants_max = usize::try_from(hello.wants_max).unwrap_or(usize::MAX);
+        // Room for the header and the longest proof; a quarter of the credit, so that blocks flow.
+        let body = u64::from(hello.frame_body_max).saturating_sub(16 << 10);
+        self.block_max = config.block_bytes_max.min(body).min(hello.credit / 4).max(1);
+        for right in rights {
+            let present = Message::Present(samara_wire::Present { right: right.clone() });
+            self.pipe.transmit(Lane::Control, &present, outputs);
+        }
+        let event = MeshEvent::Connected {
+            link: self.pipe.link,
+            peer: self.info.peer,
+            agent: printable(&hello.agent),
+        };
+        outputs.push_back(Output::Event(event));
+        Ok(())
+    }
+
+    /// Takes a CREDIT.
+    //= rfcs/0005-session.md#sess-7
+    //# A peer MUST ignore a CREDIT whose total is not above the credit that it has.
+    pub(crate) fn credit(&mut self, credit: &Credit) {
+        self.pipe.credit = self.pipe.credit.max(credit.total);
+    }
+
+    /// Counts bulk bytes in. `Err`: the peer went beyond its credit.
+    //= rfcs/0005-session.md#sess-8
+    //# A peer MUST close a session on which DATA arrives beyond the credit that it granted.
+    pub(crate) fn bulk_in(&mut self, bytes: u64) -> Result<(), CloseReason> {
+        self.received += bytes;
+        if self.received > self.granted {
+            return Err(CloseReason::Protocol("DATA beyond the credit"));
+        }
+        Ok(())
+    }
+
+    /// Bulk bytes are stored or dropped: the peer may send as many more.
+    pub(crate) fn bulk_done(&mut self, bytes: u64, outputs: &mut VecDeque<Output>) {
+        self.processed += bytes;
+        let total = self.processed + self.credit_window;
+        if total - self.granted >= self.credit_window / 4 {
+            self.granted = total;
+            let credit = Message::Credit(Credit { total });
+            self.pipe.transmit(Lane::Control, &credit, outputs);
+        }
+    }
+
+    /// The carrier took bytes off the bulk queue.
+    pub(crate) fn taken(&mut self, now: Instant, bytes: u64) {
+        self.pipe.sent(bytes);
+        self.rate_bytes += bytes;
+        let span = u64::try_from(now.saturating_since(self.rate_since).as_micros());
+        let span = span.unwrap_or(u64::MAX);
+        if span >= 20_000 {
+            let rate = self.rate_bytes.saturating_mul(1_000_000) / span;
+            self.rate = if self.rate == 0 { rate } else { 3 * (self.rate / 4) + rate / 4 };
+            self.rate_since = now;
+            self.rate_bytes = 0;
+        }
+    }
+
+    /// How much data a frame carries: 25 ms of the link's time, within limits.
+    //= rfcs/0005-session.md#sess-10
+    //# A peer SHOULD keep a DATA frame within 25 ms of the link's measured rate.
+    pub(crate) fn block_bytes(&self) -> u64 {
+        let rate = if self.rate == 0 { self.info.rate.unwrap_or(2_600_000) } else { self.rate };
+        (rate / 40).clamp(4 << 10, self.block_max.max(4 << 10)).min(self.block_max)
+    }
+
+    /// Measures the round trip if it is time.
+    pub(crate) fn ping(
+        &mut self,
+        now: Instant,
+        config: &MeshConfig,
+        outputs: &mut VecDeque<Output>,
+    ) {
+        if self.state == SessionState::Open && self.ping.is_none() && now >= self.next_ping {
+            self.pings += 1;
+            self.ping = Some((self.pings, now));
+            self.next_ping = now + config.ping_interval;
+            let ping = Message::Ping(Ping { token: self.pings });
+            self.pipe.transmit(Lane::Control, &ping, outputs);
+        }
+    }
+
+    /// Takes a PONG: the round-trip time, if it answers the PING that is out.
+    pub(crate) fn pong(&mut self, now: Instant, token: u64) -> Option<core::time::Duration> {
+        let (_, sent) = self.ping.take_if(|(expected, _)| *expected == token)?;
+        Some(now.saturating_since(sent))
+    }
+
+    /// Says CLOSE and sends nothing more.
+    pub(crate) fn close(&mut self, reason: CloseReason, outputs: &mut VecDeque<Output>) {
+        if self.state == SessionState::Closed {
+            return;
+        }
+        self.state = SessionState::Closed;
+        let text = alloc::string::ToString::to_string(&reason);
+        let close = Message::Close(Close::new(CloseCode::from_code(reason.code()), &text));
+        self.pipe.transmit(Lane::Control, &close, outputs);
+        self.pipe.closed = true;
+        outputs.push_back(Output::Close { link: self.pipe.link, reason });
+    }
+
+    /// The peer said CLOSE.
+    pub(crate) fn closed_by_peer(&mut self, outputs: &mut VecDeque<Output>) {
+        self.state = SessionState::Closed;
+        self.pipe.closed = true;
+        let reason = CloseReason::Done;
+        outputs.push_back(Output::Close { link: self.pipe.link, reason });
+    }
+}
+
+/// Text of a peer, fit for a terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).collect()
+}
+
+/// What the pairs of a right and a peer amount to.
+pub(crate) fn rights_of(rights: &[(PeerId, Bytes)], peer: PeerId) -> Vec<Bytes> {
+    rights.iter().filter(|(to, _)| *to == peer).map(|(_, right)| right.clone()).collect()
+}

@@ -1,0 +1,120 @@
+use core::time::Duration;
+
+use samara_base::{Instant, PeerId};
+
+use crate::limits::SchedulerLimits;
+
+/// Least span over which a rate is measured; shorter ones measure the batching, not the link.
+const RATE_SPAN: Duration = Duration::from_millis(20);
+
+/// A live session with a peer, and what was measured of it.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) peer: PeerId,
+    /// Requests that the peer allows at once.
+    pub(crate) requests_max: usize,
+    pub(crate) requests: usize,
+    /// Bytes requested and not yet accepted.
+    pub(crate) in_flight: u64,
+    /// Bound on `in_flight`.
+    pub(crate) window: u64,
+    /// Smoothed rate. Unit: bytes per second; 0 until measured.
+    pub(crate) rate: u64,
+    pub(crate) rtt: Option<Duration>,
+    /// Last time that anything arrived or a request was sent into an empty pipe.
+    pub(crate) alive: Instant,
+    pub(crate) stalled: bool,
+    pub(crate) lies: u32,
+    span_start: Instant,
+    span_bytes: u64,
+    /// Whether the window was the limit in this span.
+    limited: bool,
+}
+
+impl Source {
+    pub(crate) fn new(
+        peer: PeerId,
+        requests_max: usize,
+        now: Instant,
+        limits: &SchedulerLimits,
+    ) -> Self {
+        Self {
+            peer,
+            requests_max,
+            requests: 0,
+            in_flight: 0,
+            window: limits.window_bytes_start,
+            rate: 0,
+            rtt: None,
+            alive: now,
+            stalled: false,
+            lies: 0,
+            span_start: now,
+            span_bytes: 0,
+            limited: false,
+        }
+    }
+
+    /// Bytes that may still be requested. Notes that the window was the limit when there are none.
+    pub(crate) fn room(&mut self) -> u64 {
+        let room = self.window.saturating_sub(self.in_flight);
+        self.limited |= room == 0;
+        if self.requests >= self.requests_max || self.stalled { 0 } else { room }
+    }
+
+    pub(crate) fn sent(&mut self, bytes: u64, now: Instant) {
+        if self.in_flight == 0 {
+            self.alive = now;
+            self.span_start = now;
+            self.span_bytes = 0;
+        }
+        self.in_flight += bytes;
+        self.requests += 1;
+    }
+
+    /// Measures: bytes have come in, proven or not.
+    //= rfcs/0007-transfer.md#xfer-8
+    //# A getter MUST bound the bytes that it has requested from a source and not yet accepted by a window derived from the rate measured on that source.
+    pub(crate) fn arrived(&mut self, bytes: u64, now: Instant, limits: &SchedulerLimits) {
+        self.alive = now;
+        self.stalled = false;
+        self.span_bytes += bytes;
+        let span = now.saturating_since(self.span_start);
+        if span < RATE_SPAN || self.span_bytes < self.window / 4 {
+            return;
+        }
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
+        let rate = u64::try_from(u128::from(self.span_bytes) * 1_000_000 / u128::from(micros))
+            .unwrap_or(u64::MAX);
+        self.rate =
+            if self.rate == 0 { rate } else { (3 * (self.rate / 4)).saturating_add(rate / 4) };
+        self.span_start = now;
+        self.span_bytes = 0;
+        // Keep a quarter of a second in the pipe, or four round trips on long paths; grow at most
+        // twofold per span, so that one burst cannot inflate the window.
+        let depth = self.rtt.map_or(250_000, |rtt| {
+            u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).saturating_mul(4).max(250_000)
+        });
+        let target = u128::from(self.rate) * u128::from(depth) / 1_000_000;
+        let target = u64::try_from(target).unwrap_or(u64::MAX);
+        if target < self.window {
+            self.window = target.max(limits.window_bytes_min);
+        } else if core::mem::take(&mut self.limited) {
+            self.window = target.min(self.window.saturating_mul(2)).min(limits.window_bytes_max);
+        }
+    }
+
+    /// When silence becomes a stall: from the measured rate, with a floor.
+    //= rfcs/0007-transfer.md#xfer-9
+    //# A getter MUST derive the time after which a silent source counts as stalled from the rate and round-trip time measured on it, with a floor.
+    pub(crate) fn stall_at(&self, limits: &SchedulerLimits) -> Option<Instant> {
+        if self.in_flight == 0 || self.stalled {
+            return None;
+        }
+        let drain = self.in_flight.saturating_mul(1_000_000).checked_div(self.rate).unwrap_or(0);
+        let wait = Duration::from_micros(drain.saturating_mul(2))
+            .saturating_add(self.rtt.unwrap_or_default().saturating_mul(8))
+            .max(limits.stall_min);
+        Some(self.alive + wait)
+    }
+}
