@@ -1,0 +1,252 @@
+//! One connection from its lanes' opening to its end.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use iroh::endpoint::{Connection, ConnectionError, RecvStream, SendStream, VarInt, WriteError};
+use samara_base::PeerId;
+use samara_mesh::link::{DownReason, Lane, LinkEvent, LinkInfo};
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    IrohOptions, failure,
+    lane::{self, Stop},
+};
+use crate::{
+    events::EventSink,
+    links::{Ending, Handle, short_reason},
+};
+
+/// Application code of an orderly close.
+pub(super) const CODE_CLOSED: VarInt = VarInt::from_u32(0);
+/// Application code of a close because the peer broke the protocol.
+pub(super) const CODE_PROTOCOL: VarInt = VarInt::from_u32(1);
+
+/// First byte on each stream. Unknown values are refused.
+const LANE_CONTROL: u8 = 0;
+const LANE_BULK: u8 = 1;
+
+/// How often the path is looked at.
+const OBSERVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Both lanes' streams.
+pub(super) struct Streams {
+    control: (SendStream, RecvStream),
+    bulk: (SendStream, RecvStream),
+}
+
+/// Opens both lanes. The side that dialled does.
+pub(super) async fn open(connection: &Connection) -> Result<Streams, ConnectionError> {
+    let open = async |header: u8| -> Result<(SendStream, RecvStream), ConnectionError> {
+        let (mut send, recv) = connection.open_bi().await?;
+        match send.write_all(&[header]).await {
+            Ok(()) => Ok((send, recv)),
+            Err(WriteError::ConnectionLost(error)) => Err(error),
+            // Nobody has stopped or closed the stream before its first byte, but if so, the
+            // connection tells why.
+            Err(_other) => Err(connection.closed().await),
+        }
+    };
+    Ok(Streams { control: open(LANE_CONTROL).await?, bulk: open(LANE_BULK).await? })
+}
+
+/// Accepts both lanes, in either order.
+pub(super) async fn accept(connection: &Connection) -> Result<Streams, String> {
+    let (mut control, mut bulk) = (None, None);
+    loop {
+        let (send, mut recv) = connection.accept_bi().await.map_err(|error| error.to_string())?;
+        let mut header = [0; 1];
+        recv.read_exact(&mut header).await.map_err(|error| error.to_string())?;
+        let slot = match header {
+            [LANE_CONTROL] => &mut control,
+            [LANE_BULK] => &mut bulk,
+            [other] => return Err(format!("lane {other} is unknown")),
+        };
+        if slot.replace((send, recv)).is_some() {
+            return Err("the same lane was opened twice".to_owned());
+        }
+        if control.is_some() && bulk.is_some() {
+            break;
+        }
+    }
+    match (control, bulk) {
+        (Some(control), Some(bulk)) => Ok(Streams { control, bulk }),
+        _ => Err("a lane is missing".to_owned()),
+    }
+}
+
+/// What is known of the connection now.
+fn info(connection: &Connection, peer: PeerId, frame_len_max: u32) -> LinkInfo {
+    let mut info = LinkInfo { frame_len_max, ..LinkInfo::reliable(peer) };
+    let paths = connection.paths();
+    if let Some(path) = paths.iter().find(iroh::endpoint::Path::is_selected) {
+        let stats = path.stats();
+        info.rtt = Some(stats.rtt);
+        info.rate = stats.bandwidth_estimate.map(|bits| bits / 8);
+        // Somebody else's server carries every byte.
+        info.cost = u32::from(path.is_relay());
+    }
+    info
+}
+
+/// Whether the difference is worth an event.
+fn differs(old: &LinkInfo, new: &LinkInfo) -> bool {
+    let moved = |old: Option<u128>, new: Option<u128>| match (old, new) {
+        (Some(old), Some(new)) => old.abs_diff(new) * 4 > old.max(1),
+        (old, new) => old.is_some() != new.is_some(),
+    };
+    old.cost != new.cost
+        || moved(old.rtt.map(|rtt| rtt.as_micros()), new.rtt.map(|rtt| rtt.as_micros()))
+        || moved(old.rate.map(u128::from), new.rate.map(u128::from))
+}
+
+/// Which of a link's tasks ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Read(Lane),
+    Write(Lane),
+}
+
+/// Runs the link from `Up` to `Down`.
+pub(super) async fn live(
+    options: &IrohOptions,
+    sink: &EventSink,
+    handle: &Arc<Handle>,
+    connection: &Connection,
+    streams: Streams,
+    up: Option<oneshot::Sender<()>>,
+) {
+    let link = handle.link;
+    let known = info(connection, handle.peer, options.frame_len_max);
+    if sink.send(LinkEvent::Up { link, info: known.clone() }).await.is_err() {
+        connection.close(CODE_CLOSED, b"shutting down");
+        return;
+    }
+    if let Some(up) = up {
+        // Whoever dialled may have lost interest; the link stays.
+        let _ = up.send(());
+    }
+    let mut tasks = spawn(options.frame_len_max, sink, handle, streams);
+    let reason = carry(options, sink, handle, connection, known, &mut tasks).await;
+    // Nothing is taken from here on, and no task of this link reports after its `Down`.
+    handle.outbox.seal();
+    tasks.shutdown().await;
+    // An error means that nobody wants to know.
+    let _ = sink.send(LinkEvent::Down { link, reason }).await;
+}
+
+/// A task for each direction of each lane, so that none waits for another's lock or queue.
+fn spawn(
+    frame_len_max: u32,
+    sink: &EventSink,
+    handle: &Arc<Handle>,
+    streams: Streams,
+) -> JoinSet<(Part, Stop)> {
+    let mut tasks = JoinSet::new();
+    // Cannot fail: the stream was opened just now. If it did, the lanes would merely be equal.
+    let _ = streams.control.0.set_priority(1);
+    for (lane, (send, recv)) in [(Lane::Control, streams.control), (Lane::Bulk, streams.bulk)] {
+        let (to, from) = (Arc::clone(handle), sink.clone());
+        tasks.spawn(async move {
+            (Part::Read(lane), lane::read(lane, recv, frame_len_max, &to, &from).await)
+        });
+        let (to, from) = (Arc::clone(handle), sink.clone());
+        tasks.spawn(async move { (Part::Write(lane), lane::write(lane, send, &to, &from).await) });
+    }
+    tasks
+}
+
+/// Waits for whatever ends the link, ends the connection, and says why.
+///
+/// An orderly end takes three steps, since a connection that closes drops what was received and
+/// not read: the closing side finishes its control lane; the other side reads to that end and
+/// finishes its own; the closing side sees that and closes the connection with its reason.
+async fn carry(
+    options: &IrohOptions,
+    sink: &EventSink,
+    handle: &Handle,
+    connection: &Connection,
+    mut known: LinkInfo,
+    tasks: &mut JoinSet<(Part, Stop)>,
+) -> DownReason {
+    let mut observe = interval(OBSERVE_EVERY);
+    observe.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut closed = core::pin::pin!(connection.closed());
+    let mut ended = core::pin::pin!(handle.ended());
+    // Once the node has closed the link: what to say at last, and how long to wait before.
+    let mut farewell: Option<Ending> = None;
+    let mut linger = core::pin::pin!(sleep(options.linger));
+    let mut peer_done = false;
+    loop {
+        tokio::select! {
+            error = &mut closed => {
+                return farewell.map_or_else(|| failure::down(&error), |ending| ending.to_node());
+            }
+            ending = &mut ended, if farewell.is_none() => {
+                let orderly = matches!(ending, Ending::Close { .. }) && !peer_done;
+                if !orderly {
+                    connection.close(CODE_CLOSED, ending.to_peer().as_bytes());
+                    return ending.to_node();
+                }
+                farewell = Some(ending);
+                linger.as_mut().reset(Instant::now() + options.linger);
+            }
+            () = &mut linger, if farewell.is_some() => {
+                return farewell.map_or(DownReason::Local, |ending| part(connection, &ending));
+            }
+            Some(done) = tasks.join_next() => match done {
+                Ok((Part::Read(Lane::Control), Stop::Done)) => {
+                    if let Some(ending) = farewell {
+                        return part(connection, &ending);
+                    }
+                    // The peer is about to close and waits for the end of this side's lane.
+                    peer_done = true;
+                    handle.outbox.seal();
+                }
+                Ok((_, Stop::Done)) => {}
+                Ok((_, Stop::Protocol(error))) => {
+                    let text = error.to_string();
+                    connection.close(CODE_PROTOCOL, short_reason(&text).as_bytes());
+                    return DownReason::Protocol(error);
+                }
+                Ok((_, Stop::NodeGone)) => {
+                    connection.close(CODE_CLOSED, b"shutting down");
+                    return DownReason::Local;
+                }
+                Ok((_, Stop::Broken(reason))) => {
+                    // Mostly the connection is gone, and knows better why.
+                    if let Some(error) = connection.close_reason() {
+                        return failure::down(&error);
+                    }
+                    connection.close(CODE_PROTOCOL, b"a lane was reset");
+                    return DownReason::Failed { reason };
+                }
+                Err(error) => {
+                    connection.close(CODE_CLOSED, b"internal error");
+                    return DownReason::Failed { reason: error.to_string() };
+                }
+            },
+            () = sink.closed() => {
+                connection.close(CODE_CLOSED, b"shutting down");
+                return DownReason::Local;
+            }
+            _ = observe.tick() => {
+                let now = info(connection, handle.peer, options.frame_len_max);
+                let changed = || LinkEvent::Changed { link: handle.link, info: now.clone() };
+                // With a full queue the news can wait for the next look.
+                if differs(&known, &now) && sink.try_send(changed()) {
+                    known = now;
+                }
+            }
+        }
+    }
+}
+
+fn part(connection: &Connection, ending: &Ending) -> DownReason {
+    connection.close(CODE_CLOSED, ending.to_peer().as_bytes());
+    ending.to_node()
+}
