@@ -4,11 +4,18 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+extern crate std;
+
+#[cfg(feature = "std")]
+mod chunker;
 pub mod limits;
 mod manifest;
 mod path;
 mod varint;
 
+#[cfg(feature = "std")]
+pub use chunker::{Chunk, Chunker, ChunkerParams};
 pub use manifest::{
     BuildError, DecodeError, DecodeProblem, Decoder, EncodeError, Entries, Entry, EntryKind,
     ExtensionError, ExtensionProblem, Extensions, Field, Hazard, LinkRule, LinkTarget, MAGIC,
