@@ -1,2 +1,79 @@
-//! Placeholder.
-fn main() {}
+//! The workspace's own commands: local CI, tests, tidy checks, fuzzing, benchmarks.
+//!
+//! `cargo xtask help` lists them. A job is a function here, so it runs the same at home, in
+//! `.ci/run` and in the hosted workflows.
+#![forbid(unsafe_code)]
+
+mod args;
+mod bench;
+mod ci;
+mod cross;
+mod e2e;
+mod fuzz;
+mod layers;
+mod rfc;
+mod sh;
+mod test;
+mod text;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::args::Args;
+
+const HELP: &str = "\
+Commands of the Samara workspace
+
+usage: cargo xtask COMMAND [OPTIONS]
+
+  ci [JOB...] [--keep-going]    run the local CI, or some jobs of it; `ci --list` names them
+  test [FILTER...]              run every test of the workspace, doctests included
+  tidy [--fix]                  check layers, sizes, links, generated tables; --fix rewrites the tables
+  rfc check                     check that every requirement is implemented, tested and quoted as it stands
+  rfc report                    print the matrix requirement x {implementation, test} as Markdown
+  fuzz [run] [TARGET...] [--seconds N]
+                                fuzz all targets, or some, N seconds each (default 60)
+  fuzz list | replay [TARGET...] | seed [TARGET...]
+                                name the targets; run the seeds on stable; refill fuzz/seeds from fuzz/corpus
+  bench [CRATE] [-- ARGS...]    run the criterion benchmarks
+  bench peers [--scenarios A,D] [--programs samara,scp] [--reps N]
+                                compare the release binary with other programs, side by side
+  e2e [--bin PATH]              drive the samara command over loopback as a script would
+  no-std                        build the no_std crates without std
+  wasm                          build the no_std crates for wasm32 and run a module under node
+
+Options go after the command. Exit code 0 only if everything passed.
+";
+
+fn main() -> ExitCode {
+    match run(Args::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut args: Args) -> Result<()> {
+    let command = args.positional();
+    if command.is_none() || command.as_deref() == Some("help") || args.flag("--help") {
+        print!("{HELP}");
+        return Ok(());
+    }
+    match command.as_deref().unwrap_or_default() {
+        "ci" => ci::command(args),
+        "test" => test::command(args),
+        "tidy" => tidy::command(args),
+        "rfc" => rfc::command(args),
+        "fuzz" => fuzz::command(args),
+        "bench" => bench::command(args),
+        "e2e" => e2e::command(args),
+        "no-std" => args.finish().and_then(|()| cross::no_std()),
+        "wasm" => args.finish().and_then(|()| cross::wasm()),
+        other => bail!("no command `{other}`; `cargo xtask help` lists them"),
+    }
+}

@@ -1,0 +1,40 @@
+//! Feeds the committed seeds to every fuzz target: no libFuzzer, no sanitizer, any toolchain.
+//!
+//! Arguments name the targets; none means all.
+#![forbid(unsafe_code)]
+
+use std::{env, error::Error, fs, path::Path};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let wanted: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let (mut targets, mut seeds) = (0, 0);
+    for (name, target) in samara_fuzz::TARGETS {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let data = fs::read(&path)?;
+            // Shown only if the target panics: the panic message follows it.
+            let shown = ShowOnPanic(&path);
+            target(&data);
+            drop(shown);
+            seeds += 1;
+        }
+        targets += 1;
+    }
+    println!("replayed {seeds} seeds of {targets} targets");
+    Ok(())
+}
+
+/// Names the seed if its target panics.
+struct ShowOnPanic<'a>(&'a Path);
+
+impl Drop for ShowOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the seed is {}", self.0.display());
+        }
+    }
+}

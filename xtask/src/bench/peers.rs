@@ -1,0 +1,119 @@
+//! Our release binary beside other programs, on the same work in the same run.
+//!
+//! The harness is not part of this repository: `peers/bench.py` in a folder `shared` beside the
+//! checkout. It makes network namespaces, so it needs root.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    args::Args,
+    sh::{self, cargo, cmd},
+};
+
+/// A program that the harness has an adapter for.
+struct Program {
+    adapter: &'static str,
+    binary: &'static str,
+    install: &'static str,
+}
+
+const PROGRAMS: &[Program] = &[
+    Program { adapter: "samara", binary: "cargo", install: "" },
+    Program { adapter: "nc", binary: "nc", install: "apt-get install netcat-openbsd" },
+    Program { adapter: "rsync-W", binary: "rsync", install: "apt-get install rsync" },
+    Program {
+        adapter: "rsync-ssh",
+        binary: "rsync",
+        install: "apt-get install rsync openssh-server",
+    },
+    Program { adapter: "scp", binary: "/usr/sbin/sshd", install: "apt-get install openssh-server" },
+    Program { adapter: "syncthing", binary: "syncthing", install: "apt-get install syncthing" },
+    Program {
+        adapter: "rqbit",
+        binary: "$PEERS/cargo/bin/rqbit",
+        install: "cargo install rqbit --version 9.1.0 --locked --no-default-features --features default-tls --root $PEERS/cargo",
+    },
+    Program {
+        adapter: "libtorrent-tcp",
+        binary: "$PEERS/venv/bin/python",
+        install: "python3 -m venv $PEERS/venv && $PEERS/venv/bin/pip install libtorrent",
+    },
+];
+
+/// A scenario of the harness and the data set that it needs.
+const SCENARIOS: &[(&str, &str, &str)] = &[
+    ("A", "rand1g", "one file of 1 GiB at full speed"),
+    ("D", "small10k", "a directory of 10,000 files of 10 KiB"),
+    ("F", "rand256m", "the receiver killed at one half, started again"),
+    ("G", "rand256m", "one byte flipped at the only sender"),
+];
+
+/// `cargo xtask bench peers [--scenarios A,D,F,G] [--programs LIST] [--reps N] [--scratch DIR]`.
+pub(super) fn command(mut args: Args) -> Result<()> {
+    let scenarios: Option<String> = args.option("--scenarios")?;
+    let programs: Option<String> = args.option("--programs")?;
+    let reps: usize = args.option("--reps")?.unwrap_or(3);
+    let scratch: Option<PathBuf> = args.option("--scratch")?;
+    args.finish()?;
+
+    let harness = sh::root().join("../shared/peers");
+    if !harness.join("bench.py").is_file() {
+        bail!("the harness is not here: {} has no bench.py", harness.display());
+    }
+    let harness = harness.canonicalize()?;
+    let scratch = match scratch {
+        Some(path) => std::path::absolute(path)?,
+        None => sh::target_dir()?.join("peers"),
+    };
+    fs::create_dir_all(&scratch)?;
+    let wanted = programs.as_deref().map(|list| list.split(',').collect::<Vec<_>>());
+    let adapters = installed(wanted.as_deref(), &scratch);
+    if adapters.is_empty() {
+        bail!("none of the programs is installed");
+    }
+
+    cargo("build").args(["--release", "--package", "samara-cli"]).run()?;
+    let samara = sh::target_dir()?.join("release/samara");
+    let data = scratch.join("data");
+    let scenarios = scenarios.unwrap_or_else(|| "A,D,F,G".to_owned());
+    for name in scenarios.split(',') {
+        let known = SCENARIOS.iter().find(|(scenario, ..)| *scenario == name);
+        let (_, set, about) = known.with_context(|| format!("no scenario `{name}`: A, D, F, G"))?;
+        eprintln!("\n== {name}: {about}");
+        if !data.join(set).exists() && !data.join(format!("{set}.bin")).exists() {
+            cmd("python3").arg(harness.join("data/synth.py")).arg(&data).arg(set).run()?;
+        }
+        cmd("python3")
+            .env("SAMARA", &samara)
+            .env("PEERS_TMP", &scratch)
+            .arg(harness.join("bench.py"))
+            .args([name, &adapters.join(","), "--reps", &reps.to_string()])
+            .run()?;
+    }
+    eprintln!("\nall runs are lines of {}", scratch.join("results.jsonl").display());
+    cmd("python3").arg(harness.join("report.py")).arg(scratch.join("results.jsonl")).run()
+}
+
+/// The adapters whose programs are there; says how to install the others.
+fn installed(wanted: Option<&[&str]>, scratch: &std::path::Path) -> Vec<&'static str> {
+    let expand = |text: &str| text.replace("$PEERS", &scratch.to_string_lossy());
+    let mut adapters = Vec::new();
+    for program in PROGRAMS {
+        if wanted.is_some_and(|wanted| !wanted.contains(&program.adapter)) {
+            continue;
+        }
+        let probe = format!("command -v '{}'", expand(program.binary));
+        if cmd("sh").args(["-c", &probe]).succeeds() {
+            adapters.push(program.adapter);
+        } else {
+            eprintln!(
+                "{} is left out; install it with: {}",
+                program.adapter,
+                expand(program.install)
+            );
+        }
+    }
+    adapters
+}

@@ -1,0 +1,122 @@
+//! The local CI: the same jobs as the hosted workflows.
+
+use core::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{args::Args, cross, e2e, fuzz, rfc, sh, sh::cargo, test, tidy, workspace};
+
+/// A job's name, what it does, and how.
+struct Job {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> Result<()>,
+}
+
+/// How long each target is fuzzed in CI. Unit: seconds.
+const FUZZ_SECONDS: u64 = 5;
+
+/// All jobs, cheap ones first. The tests come last, so their summary closes the output.
+const JOBS: &[Job] = &[
+    Job { name: "fmt", about: "the sources are formatted", run: fmt },
+    Job {
+        name: "tidy",
+        about: "layers, sizes, links, generated tables",
+        run: || tidy::tidy(false),
+    },
+    Job {
+        name: "rfc",
+        about: "each requirement is implemented, tested, quoted right",
+        run: rfc::check,
+    },
+    Job { name: "clippy", about: "no lint of the workspace fires", run: clippy },
+    Job { name: "doc", about: "the documentation builds without a warning", run: doc },
+    Job { name: "features", about: "each set of features of each crate builds", run: features },
+    Job { name: "no-std", about: "the core crates build without std", run: cross::no_std },
+    Job { name: "wasm", about: "the core crates build for wasm32 and run there", run: cross::wasm },
+    Job {
+        name: "fuzz",
+        about: "seeds replayed, each target fuzzed a few seconds",
+        run: fuzz_smoke,
+    },
+    Job {
+        name: "e2e",
+        about: "the command, driven over loopback as a script would",
+        run: e2e::built,
+    },
+    Job { name: "test", about: "every test, doctests included", run: || test::test(&[]) },
+];
+
+/// `cargo xtask ci [JOB...] [--keep-going] [--list]`.
+pub(crate) fn command(mut args: Args) -> Result<()> {
+    let (keep_going, list) = (args.flag("--keep-going"), args.flag("--list"));
+    let names = args.positionals();
+    args.finish()?;
+    if list {
+        JOBS.iter().for_each(|job| println!("{:10} {}", job.name, job.about));
+        return Ok(());
+    }
+    if let Some(unknown) = names.iter().find(|name| JOBS.iter().all(|job| job.name != **name)) {
+        bail!("no job `{unknown}`; `cargo xtask ci --list` names them");
+    }
+    let wanted = |job: &&Job| names.is_empty() || names.iter().any(|name| name == job.name);
+    let (mut passed, mut failed, mut total) = (Vec::new(), Vec::new(), Duration::ZERO);
+    for job in JOBS.iter().filter(wanted) {
+        eprintln!("\n== {}: {}", job.name, job.about);
+        let (result, took) = sh::timed(job.run);
+        total += took;
+        let line = format!("{} {} s", job.name, took.as_secs());
+        match result.with_context(|| format!("the job `{}` failed", job.name)) {
+            Ok(()) => passed.push(line),
+            Err(error) if keep_going => {
+                eprintln!("error: {error:#}");
+                failed.push(line);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    eprintln!("\nci: {} passed in {} s ({})", passed.len(), total.as_secs(), passed.join(", "));
+    if failed.is_empty() { Ok(()) } else { bail!("failed: {}", failed.join(", ")) }
+}
+
+fn fmt() -> Result<()> {
+    cargo("fmt").args(["--all", "--", "--check"]).run()?;
+    cargo("fmt").args(["--manifest-path", "fuzz/Cargo.toml", "--", "--check"]).run()?;
+    cargo("fmt").args(["--manifest-path", cross::WASM_MANIFEST, "--", "--check"]).run()
+}
+
+fn clippy() -> Result<()> {
+    cargo("clippy")
+        .args(["--workspace", "--all-targets", "--all-features"])
+        .args(["--", "-D", "warnings"])
+        .run()
+}
+
+fn doc() -> Result<()> {
+    // `broken_intra_doc_links` and its like are warnings by default.
+    cargo("doc")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .args(["--workspace", "--all-features", "--no-deps"])
+        .run()
+}
+
+fn fuzz_smoke() -> Result<()> {
+    fuzz::smoke(FUZZ_SECONDS)
+}
+
+/// Each crate alone, with no feature, with its default ones, with each single one, with all.
+fn features() -> Result<()> {
+    for package in workspace::packages()?.values().filter(|package| package.publish) {
+        let check = || cargo("check").args(["--quiet", "--package", &package.name]);
+        check().run()?;
+        if package.features.is_empty() {
+            continue;
+        }
+        check().arg("--no-default-features").run()?;
+        for feature in &package.features {
+            check().args(["--no-default-features", "--features", feature]).run()?;
+        }
+        check().arg("--all-features").run()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+use super::*;
+
+const RFC: &str = "# RFC 0009: Things\n\n- Status: Proposal\n\n`MUST` in code is no demand.\n\n### ABC-1\n\n\
+    A thing MUST have\na name.\n\nWhy: so.\n\n### ABC-2 (withdrawn)\n\nA thing MUST fly.\n\n### ABC-3\n\n\
+    A thing MAY sing.\n";
+
+fn book(source: &str) -> Book {
+    let mut book = Book::default();
+    book.rfcs.push(spec::parse("rfcs/0009-things.md", RFC, &mut book.malformed));
+    // The sources of these tests must not look like citations themselves.
+    let source = source.replace('@', "//");
+    cite::parse("crates/x/src/lib.rs", &source, &mut book.citations, &mut book.malformed);
+    book
+}
+
+const CODE: &str = "@= rfcs/0009-things.md#abc-1\n@# A thing MUST have a\n@# name.\nfn name() {}\n";
+const TEST: &str = "#[cfg(test)]\nmod tests {\n  @= rfcs/0009-things.md#abc-1\n  @= type=test\n  \
+    @# A thing MUST have a name.\n  #[test]\n  fn named() {}\n}\n";
+
+#[test]
+fn a_requirement_with_code_and_test_passes() {
+    assert_eq!(book(&format!("{CODE}{TEST}")).problems(), Vec::<String>::new());
+}
+
+#[test]
+fn a_missing_test_or_implementation_is_a_problem() {
+    assert_eq!(book(CODE).problems(), ["rfcs/0009-things.md:7: ABC-1 has no cited test"]);
+    assert_eq!(book(TEST).problems(), ["rfcs/0009-things.md:7: ABC-1 has no cited implementation"]);
+}
+
+#[test]
+fn a_stale_quote_is_a_problem() {
+    let problems = book(&format!("{CODE}{TEST}").replace("a name", "a nose")).problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("the quote of ABC-1 differs"));
+}
+
+#[test]
+fn unknown_and_withdrawn_ids_are_problems() {
+    let source = format!("{CODE}{TEST}{}", CODE.replace("abc-1", "abc-9"));
+    // The last citation stands after `#[cfg(test)]`, so its kind is a problem too.
+    assert!(book(&source).problems().iter().any(|p| p.contains("ABC-9 is in no RFC")));
+    let source = format!("{}{CODE}{TEST}", CODE.replace("abc-1", "abc-2"));
+    assert!(book(&source).problems().iter().any(|p| p.contains("ABC-2 is withdrawn")));
+}
+
+#[test]
+fn a_citation_of_the_wrong_kind_is_a_problem() {
+    let source = format!("{CODE}{TEST}").replace("  @= type=test\n", "");
+    assert!(book(&source).problems().iter().any(|p| p.contains("without `//= type=test`")));
+    let source = format!("{CODE}{TEST}").replace("#[cfg(test)]\n", "");
+    assert!(book(&source).problems().iter().any(|p| p.contains("outside of tests")));
+}
+
+#[test]
+fn a_citation_without_its_sentence_is_a_problem() {
+    let source = format!("@= rfcs/0009-things.md#abc-3\nfn sing() {{}}\n{CODE}{TEST}");
+    assert!(
+        book(&source).problems().iter().any(|p| p.contains("ABC-3 is cited without its sentence"))
+    );
+}
+
+#[test]
+fn the_form_of_requirements_is_checked() {
+    let problems = |text: &str| {
+        let mut problems = Vec::new();
+        spec::parse("rfcs/0009-things.md", text, &mut problems);
+        problems
+    };
+    let head = "# RFC 0009: Things\n\n- Status: Proposal\n\n";
+    assert_eq!(problems(head), Vec::<String>::new());
+    for (text, expected) in [
+        ("### A-1\n\nNothing.\n", "no MUST, SHOULD or MAY"),
+        ("### A-1\n\nIt MUST be\n", "full stop"),
+        ("### A-1\n\n- It MUST be.\n", "not a plain sentence"),
+        ("### A-1\n\nIt MUST be. And so on.\n", "more than one sentence"),
+        ("It MUST be.\n", "MUST outside of a requirement"),
+    ] {
+        let found = problems(&format!("{head}{text}"));
+        assert!(found.iter().any(|p| p.contains(expected)), "{text:?}: {found:?}");
+    }
+    assert_eq!(problems("# Things\n").len(), 2, "a title and a status are needed");
+}
+
+#[test]
+fn ids_are_unique_and_prefixes_have_one_owner() {
+    let mut book = book(&format!("{CODE}{TEST}"));
+    book.rfcs.push(spec::parse("rfcs/0010-more.md", RFC, &mut book.malformed));
+    let problems = book.problems();
+    assert!(problems.iter().any(|p| p.contains("ABC-1 stands at rfcs/0009-things.md:7 already")));
+    assert!(problems.iter().any(|p| p.contains("the prefix ABC belongs to rfcs/0009-things.md")));
+}
+
+#[test]
+fn an_exception_needs_a_reason_and_a_need() {
+    let exception = "[ABC-1]\nmissing = [\"test\"]\nreason = \"it is only a name, after all\"\n";
+    let mut untested = book(CODE);
+    untested.exceptions = parse_exceptions(exception).unwrap();
+    assert_eq!(untested.problems(), Vec::<String>::new());
+    let mut tested = book(&format!("{CODE}{TEST}"));
+    tested.exceptions = parse_exceptions(exception).unwrap();
+    assert!(tested.problems().iter().any(|p| p.contains("drop the exception")));
+    assert!(parse_exceptions("[ABC-1]\nmissing = [\"test\"]\nreason = \"no\"\n").is_err());
+    assert!(
+        parse_exceptions("[ABC-1]\nmissing = [\"luck\"]\nreason = \"there is none of it here\"\n")
+            .is_err()
+    );
+}
