@@ -231,7 +231,7 @@ impl Cutter {
     fn new(params: ChunkerParams) -> Self {
         //= rfcs/0004-chunking.md#chunk-2
         //# A chunker MUST use the masks of its profile's row.
-        let (mask_s, mask_l) = v2020::select_masks(params.avg_bytes(), Normalization::Level1);
+        let (mask_s, mask_l) = v2020::select_masks(params.avg_bytes(), Normalization::Level2);
         let (min, avg, max) = (params.min_bytes(), params.avg_bytes(), params.max_bytes());
         Self { min, avg, max, mask_s, mask_l }
     }

@@ -20,7 +20,7 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
 /// The crate over the whole blob at once.
 fn reference(data: &[u8], params: ChunkerParams) -> Vec<(u64, u32)> {
     let (min, avg, max) = (params.min_bytes(), params.avg_bytes(), params.max_bytes());
-    FastCDC::with_level(data, min, avg, max, Normalization::Level1)
+    FastCDC::with_level(data, min, avg, max, Normalization::Level2)
         .map(|chunk| (u64::try_from(chunk.offset).unwrap(), u32::try_from(chunk.length).unwrap()))
         .collect()
 }

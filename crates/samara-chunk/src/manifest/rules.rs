@@ -1,7 +1,8 @@
 use alloc::vec::Vec;
-use core::{fmt, iter};
+use core::fmt;
 
 use super::{Entries, Entry, EntryKind, LinkTarget};
+use crate::{limits::NAME_BYTES_MAX, path::check_name};
 
 /// What the system that a collection is extracted on can hold, and what its user wants.
 ///
@@ -92,6 +93,46 @@ impl Rules {
             return Some(Hazard::NotUtf8);
         }
         if self.windows_names { windows_hazard(name) } else { None }
+    }
+
+    /// The nearest name that these rules and [`check_name`](crate::check_name) allow, for names that
+    /// somebody else suggests. Control characters, and characters that turn the direction of text
+    /// around to disguise a suffix, are replaced on every system.
+    ///
+    /// ```
+    /// use samara_chunk::Rules;
+    ///
+    /// assert_eq!(Rules::UNIX.sanitise(b"../../etc/passwd"), b".._.._etc_passwd");
+    /// assert_eq!(Rules::WINDOWS.sanitise(b"nul.txt"), b"_nul.txt");
+    /// assert_eq!(Rules::UNIX.sanitise(b"nul.txt"), b"nul.txt");
+    /// ```
+    #[must_use]
+    pub fn sanitise(&self, name: &[u8]) -> Vec<u8> {
+        let mut safe = Vec::with_capacity(name.len().min(NAME_BYTES_MAX) + 1);
+        for chunk in name.utf8_chunks() {
+            for letter in chunk.valid().chars() {
+                let windows = self.windows_names && u8::try_from(letter).is_ok_and(is_forbidden);
+                let replace = letter == '/' || letter.is_control() || turns_text(letter) || windows;
+                let letter = if replace { '_' } else { letter };
+                safe.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            match chunk.invalid() {
+                [] => {}
+                _ if self.utf8_names => safe.push(b'_'),
+                invalid => safe.extend_from_slice(invalid),
+            }
+        }
+        cut_name(&mut safe);
+        if check_name(&safe).is_err() || self.windows_names && is_device(&safe) {
+            safe.insert(0, b'_');
+            cut_name(&mut safe);
+        }
+        if self.windows_names
+            && let Some(last @ (b'.' | b' ')) = safe.last_mut()
+        {
+            *last = b'_';
+        }
+        safe
     }
 
     fn link_hazard(&self, path: &[u8], target: &[u8]) -> Option<Hazard> {
@@ -223,11 +264,31 @@ fn fold(parent: FoldHash, name: &[u8]) -> FoldHash {
     hash
 }
 
+/// Cuts a name to the longest length, between characters, so that what was UTF-8 stays UTF-8.
+fn cut_name(name: &mut Vec<u8>) {
+    if name.len() > NAME_BYTES_MAX {
+        let is_start = |at: &usize| name.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+        let end = (0..=NAME_BYTES_MAX).rev().find(is_start).unwrap_or(NAME_BYTES_MAX);
+        name.truncate(end);
+    }
+}
+
+/// Whether Windows forbids a byte in names, or takes it for a separator.
+const fn is_forbidden(byte: u8) -> bool {
+    matches!(byte, 0..32 | b'/' | b'<' | b'>' | b':' | b'"' | b'\\' | b'|' | b'?' | b'*')
+}
+
+/// Whether a character changes the direction of the text behind it and is itself invisible.
+const fn turns_text(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
 fn windows_hazard(name: &[u8]) -> Option<Hazard> {
-    let forbidden =
-        |byte: &&u8| matches!(byte, 0..32 | b'<' | b'>' | b':' | b'"' | b'\\' | b'|' | b'?' | b'*');
-    if let Some(byte) = name.iter().find(forbidden) {
-        return Some(Hazard::Character { byte: *byte });
+    if let Some(byte) = name.iter().copied().find(|byte| is_forbidden(*byte)) {
+        return Some(Hazard::Character { byte });
     }
     if matches!(name.last(), Some(b'.' | b' ')) {
         return Some(Hazard::TrailingDotOrSpace);
@@ -247,6 +308,5 @@ fn is_device(name: &[u8]) -> bool {
     let numbered = [&b"COM"[..], b"LPT"].iter().any(|device| port.eq_ignore_ascii_case(device));
     // Superscript one, two and three count as digits.
     let superscripts = ["\u{b9}", "\u{b2}", "\u{b3}"].map(str::as_bytes);
-    numbered
-        && (matches!(digit, [b'0'..=b'9']) || iter::once(digit).any(|d| superscripts.contains(&d)))
+    numbered && (matches!(digit, [b'0'..=b'9']) || superscripts.contains(&digit))
 }
