@@ -58,7 +58,7 @@ macro_rules! codes {
             pub const fn or_internal(self) -> Self {
                 //= rfcs/0003-encoding.md#enc-27
                 //# A receiver MUST act on a CLOSE or END code that it does not know as on the code
-                //# *internal*.
+                //# for internal.
                 match self {
                     Self::Unknown(_) => Self::Internal,
                     known => known,

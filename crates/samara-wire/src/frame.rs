@@ -146,6 +146,9 @@ impl FrameDecoder {
     ///
     /// [`FrameError`] if the datagram does not start with a whole frame: drop the datagram.
     pub fn decode_one(&self, datagram: Bytes) -> Result<(RawFrame, Bytes), FrameError> {
+        //= rfcs/0003-encoding.md#enc-16
+        //# A receiver of datagrams MUST drop a datagram from the first byte that is not part of a
+        //# whole valid frame.
         let mut decoder = Self::new(self.body_max, self.crc);
         let mut datagram = datagram;
         let Some((header, len)) = decoder.whole_len(&datagram)? else {

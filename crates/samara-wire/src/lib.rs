@@ -73,6 +73,9 @@ mod code;
 mod encoded;
 mod error;
 pub mod frame;
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 pub mod msg;
 mod parse;

@@ -40,10 +40,10 @@ pub const REASON_MAX: usize = 256;
 /// Longest `right` in PRESENT. Unit: bytes. Spec: RFC 0003 ENC-28.
 pub const RIGHT_MAX: usize = 256;
 
-/// Longest `proof` in DATA. Unit: bytes. Spec: RFC 0003 ENC-32.
+/// Longest `proof` in DATA. Unit: bytes. Spec: RFC 0003 ENC-31.
 pub const PROOF_MAX: usize = 8 << 10;
 
-/// A proof is made of pairs of chaining values of this size. Unit: bytes. Spec: RFC 0003 ENC-32.
+/// A proof is made of pairs of chaining values of this size. Unit: bytes. Spec: RFC 0003 ENC-31.
 pub const PROOF_PAIR: usize = 64;
 
 const _: () = assert!(FRAME_BODY_MAX == 1_114_112);

@@ -38,7 +38,9 @@ impl Fault {
 }
 
 impl ParseError<&[u8]> for Fault {
-    // nom's own parsers fail here for one reason only: the input is too short.
+    //= rfcs/0003-encoding.md#enc-4
+    //# A decoder MUST reject bytes that end before their last field does.
+    // nom's own parsers fail here for this reason only.
     fn from_error_kind(input: &[u8], _kind: ErrorKind) -> Self {
         Self { left: input.len(), field: Field::Body, reason: DecodeReason::Truncated }
     }
@@ -59,15 +61,26 @@ pub(crate) fn whole<'a, T>(
     }
 }
 
-/// The value, if nothing is left after it.
+/// The value, if nothing is left after it. What can be left is in the value of a TLV: a body ends
+/// in a field or a section that takes the rest.
 pub(crate) fn finish<T>(input: &[u8], parsed: Parsed<'_, T>) -> Result<T, Fault> {
     match parsed {
         Ok(([], value)) => Ok(value),
+        //= rfcs/0003-encoding.md#enc-13
+        //# A decoder MUST reject a TLV whose value has bytes after its last field.
         Ok((rest, _)) => {
-            Err(Fault { left: rest.len(), field: Field::Body, reason: DecodeReason::TrailingData })
+            let (field, reason) = (Field::TlvValue, DecodeReason::TrailingData);
+            Err(Fault { left: rest.len(), field, reason })
         }
-        Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => Err(fault),
-        Err(nom::Err::Incomplete(_)) => Err(Fault::from_error_kind(input, ErrorKind::Complete)),
+        Err(error) => Err(flat(error, input)),
+    }
+}
+
+/// nom's three ways to fail as our one. Parsers over a body never ask for more.
+pub(crate) fn flat(error: nom::Err<Fault>, input: &[u8]) -> Fault {
+    match error {
+        nom::Err::Error(fault) | nom::Err::Failure(fault) => fault,
+        nom::Err::Incomplete(_) => Fault::from_error_kind(input, ErrorKind::Complete),
     }
 }
 

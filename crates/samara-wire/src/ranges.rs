@@ -30,7 +30,7 @@ use samara_base::RangeSet;
 pub use crate::limits::{LEAVES_END_MAX, RUNS_MAX};
 use crate::{
     DecodeError, DecodeReason, EncodeError, Field,
-    parse::{Fault, Parsed, varint, varint_max},
+    parse::{Fault, Parsed, flat, varint, varint_max},
     varint,
 };
 
@@ -43,10 +43,7 @@ use crate::{
 pub fn decode(input: &[u8], runs_max: usize) -> Result<(RangeSet, &[u8]), DecodeError> {
     match ranges(Field::RangeSet, runs_max).parse(input) {
         Ok((rest, set)) => Ok((set, rest)),
-        Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => Err(fault.place(input.len())),
-        Err(nom::Err::Incomplete(_)) => {
-            Err(DecodeError { offset: 0, field: Field::RangeSet, reason: DecodeReason::Truncated })
-        }
+        Err(error) => Err(flat(error, input).place(input.len())),
     }
 }
 

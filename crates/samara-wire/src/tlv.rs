@@ -35,7 +35,7 @@ use nom::Parser;
 pub use crate::limits::{TLV_VALUE_MAX, TLVS_MAX};
 use crate::{
     DecodeError, DecodeReason, EncodeError, Field,
-    parse::{Fault, bytes, varint, varint_max},
+    parse::{Fault, Parsed, bytes, flat, varint, varint_max},
     varint,
 };
 
@@ -101,19 +101,13 @@ pub(crate) fn walk<'a>(
             let (found, max) = (count as u64, TLVS_MAX as u64);
             return Err(here(Field::TlvType, DecodeReason::TooLarge { found, max }));
         }
-        let (rest, tlv_type) = flat(varint(Field::TlvType).parse(section))?;
+        let (rest, (tlv_type, value)) = one(section).map_err(|error| flat(error, section))?;
         //= rfcs/0003-encoding.md#enc-8
         //# A decoder MUST reject a TLV section whose types do not strictly ascend.
         if tlv_type < next_min {
             return Err(here(Field::TlvType, DecodeReason::NotAscending));
         }
         next_min = tlv_type + 1;
-        //= rfcs/0003-encoding.md#enc-12
-        //# A decoder MUST reject a TLV whose value is longer than 16,383 bytes.
-        let mut length = varint_max(Field::TlvLength, TLV_VALUE_MAX as u64);
-        let (rest, length) = flat(length.parse(rest))?;
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let (rest, value) = flat(bytes(Field::TlvValue, length).parse(rest))?;
         let is_known = known(tlv_type, value)
             .map_err(|fault| Fault { left: fault.left + rest.len(), ..fault })?;
         //= rfcs/0003-encoding.md#enc-9
@@ -128,12 +122,12 @@ pub(crate) fn walk<'a>(
     Ok(())
 }
 
-/// nom's three ways to fail as our one: these parsers are complete, they never ask for more.
-fn flat<T>(parsed: Result<T, nom::Err<Fault>>) -> Result<T, Fault> {
-    parsed.map_err(|error| match error {
-        nom::Err::Error(fault) | nom::Err::Failure(fault) => fault,
-        nom::Err::Incomplete(_) => {
-            Fault { left: 0, field: Field::TlvValue, reason: DecodeReason::Truncated }
-        }
-    })
+/// One TLV: its type and its value.
+fn one(input: &[u8]) -> Parsed<'_, (u64, &[u8])> {
+    //= rfcs/0003-encoding.md#enc-12
+    //# A decoder MUST reject a TLV whose value is longer than 16,383 bytes.
+    let length = varint_max(Field::TlvLength, TLV_VALUE_MAX as u64);
+    let value = length
+        .flat_map(|length| bytes(Field::TlvValue, usize::try_from(length).unwrap_or(usize::MAX)));
+    (varint(Field::TlvType), value).parse(input)
 }

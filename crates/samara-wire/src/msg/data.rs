@@ -49,7 +49,7 @@ type View<'a> = (u64, u64, &'a [u8], &'a [u8]);
 fn parse(input: &[u8]) -> Parsed<'_, View<'_>> {
     let (first_at, want) = varint(Field::Want).parse(input)?;
     let (length_at, first) = varint_max(Field::First, LEAVES_END_MAX).parse(first_at)?;
-    //= rfcs/0003-encoding.md#enc-32
+    //= rfcs/0003-encoding.md#enc-31
     //# A decoder MUST reject a DATA whose proof is longer than 8,192 bytes or not a multiple of 64
     //# bytes.
     let (proof_at, found) = varint_max(Field::Proof, PROOF_MAX as u64).parse(length_at)?;
@@ -60,12 +60,12 @@ fn parse(input: &[u8]) -> Parsed<'_, View<'_>> {
     let proof_len = usize::try_from(found).unwrap_or(usize::MAX);
     let (end, (proof, data)) =
         (bytes(Field::Proof, proof_len), rest::<_, Fault>).parse(proof_at)?;
-    //= rfcs/0003-encoding.md#enc-33
+    //= rfcs/0003-encoding.md#enc-32
     //# A decoder MUST reject a DATA without data unless its first leaf is 0 and its proof empty.
     if data.is_empty() && (first != 0 || !proof.is_empty()) {
         return Fault::at(data, Field::Data, DecodeReason::Empty);
     }
-    //= rfcs/0003-encoding.md#enc-34
+    //= rfcs/0003-encoding.md#enc-33
     //# A decoder MUST reject a DATA whose last leaf ends above 2^54.
     let found = first + leaves(data.len() as u64);
     if found > LEAVES_END_MAX {

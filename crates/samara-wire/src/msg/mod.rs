@@ -73,6 +73,9 @@ fn no_tlvs(input: &[u8]) -> Parsed<'_, ()> {
 }
 
 /// The TLV section at the end of a body. `known` reads the types that the message has.
+//= rfcs/0003-encoding.md#enc-14
+//# A node MUST NOT copy a TLV that it has skipped into a message of its own.
+// No message has a place to keep one.
 fn tlvs<'a>(
     input: &'a [u8],
     known: impl FnMut(u64, &'a [u8]) -> Result<bool, Fault>,
@@ -132,6 +135,8 @@ macro_rules! messages {
             /// [`EncodeError`] if a field breaks a limit: a mistake of whoever built the message.
             /// Whatever encodes also decodes, to an equal message.
             pub fn encode(&self, crc: bool) -> Result<Encoded, EncodeError> {
+                //= rfcs/0003-encoding.md#enc-3
+                //# An encoder MUST refuse a message that breaks a limit of this document.
                 fn frame(
                     kind: u64,
                     message: &impl Codec,

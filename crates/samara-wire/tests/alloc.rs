@@ -1,0 +1,96 @@
+//! What a peer can make the decoders allocate, counted by the allocator itself.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod common;
+
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    cell::Cell,
+};
+use std::alloc::System;
+
+use bytes::{Bytes, BytesMut};
+use common::*;
+use samara_wire::{Data, FRAME_BODY_MAX, FrameDecoder, Have, Message, RUNS_MAX};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: hands every call to the system's allocator unchanged; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.set(ALLOCATED.get() + layout.size());
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Bytes that `work` allocates on this thread.
+fn allocated<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = ALLOCATED.get();
+    let result = work();
+    (ALLOCATED.get() - before, result)
+}
+
+//= rfcs/0003-encoding.md#enc-7
+//= type=test
+//# A decoder MUST NOT reserve memory for more runs than the bytes at hand can hold.
+#[test]
+fn a_claimed_number_of_runs_reserves_nothing() {
+    // want 1, size 6, held: 1,024 runs, of which one follows
+    let body = Bytes::from_static(&[1, 6, 0x44, 0x00, 0, 0]);
+    let (bytes, result) = allocated(|| Message::decode(Have::KIND, body));
+    assert!(result.is_err());
+    assert_eq!(bytes, 16, "one run of two numbers");
+}
+
+#[test]
+fn a_range_set_takes_at_most_sixteen_times_its_bytes_while_it_is_decoded() {
+    let held = (0..RUNS_MAX as u64).map(|at| 2 * at..2 * at + 1).collect();
+    let body = body(Have { held, ..have() });
+    let (bytes, result) = allocated(|| Message::decode(Have::KIND, body.clone()));
+    assert!(result.is_ok());
+    assert!(bytes <= 16 * body.len(), "{bytes} bytes for {}", body.len());
+}
+
+#[test]
+fn data_is_decoded_without_allocating_and_encoded_without_copying() {
+    let mib = 1 << 20;
+    let message = Message::from(Data {
+        first: 16,
+        proof: Bytes::from(vec![0xcc; 640]),
+        data: Bytes::from(vec![0xdd; mib]),
+        ..data()
+    });
+    let (bytes, frame) = allocated(|| message.encode(true).unwrap());
+    assert!(bytes < 1024, "{bytes} bytes beside the data");
+
+    let mut buffer = BytesMut::from(&frame.to_bytes()[..]);
+    let mut decoder = FrameDecoder::new(FRAME_BODY_MAX, true);
+    // The buffer makes itself shared at the first cut, once.
+    let (bytes, raw) = allocated(|| decoder.decode(&mut buffer).unwrap().unwrap());
+    assert!(bytes <= 64, "{bytes} bytes");
+    let (bytes, decoded) = allocated(|| Message::decode(raw.kind, raw.body));
+    assert_eq!(bytes, 0);
+    assert_eq!(decoded, Ok(Some(message)));
+}
+
+#[test]
+fn a_claimed_body_reserves_nothing() {
+    let mut decoder = FrameDecoder::new(FRAME_BODY_MAX, false);
+    let mut buffer = BytesMut::from(&[0x14, 0x80, 0x11, 0x00, 0x00, 0x00][..]);
+    let (bytes, result) = allocated(|| decoder.decode(&mut buffer));
+    assert_eq!((bytes, result), (0, Ok(None)));
+    assert_eq!(decoder.need(), FRAME_BODY_MAX as usize - 1);
+}
