@@ -34,6 +34,10 @@ pub(crate) fn no_std() -> Result<()> {
 /// # Errors
 ///
 /// If something does not build, asks for an import, or gives a wrong answer.
+//= rfcs/0001-architecture.md#arch-3
+//= type=test
+//# A crate of kind `no_std` MUST build for `wasm32-unknown-unknown` into a module that
+//# imports nothing.
 pub(crate) fn wasm() -> Result<()> {
     let toolchain = WasmToolchain::find()?;
     let target_dir = sh::target_dir()?.join("wasm");

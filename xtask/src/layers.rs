@@ -22,6 +22,9 @@ pub(crate) struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LayerKind {
     /// `no_std` with `alloc`; no IO, no clock, no randomness. Builds for wasm32.
+    //= rfcs/0001-architecture.md#arch-3
+    //# A crate of kind `no_std` MUST build for `wasm32-unknown-unknown` into a module that
+    //# imports nothing.
     Core,
     /// Synchronous, with `std` and an injected disk; no runtime.
     Sync,

@@ -104,6 +104,8 @@ impl Book {
     }
 
     /// Ids are unique, and a prefix belongs to one RFC.
+    //= rfcs/0000-process.md#proc-3
+    //# An id MUST stand for one requirement only, and its prefix for one RFC only.
     fn check_ids(&self, problems: &mut Vec<String>) {
         let mut seen: BTreeMap<&str, &Requirement> = BTreeMap::new();
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
@@ -127,6 +129,9 @@ impl Book {
     }
 
     /// Each citation names a requirement that exists, in its file, in its words.
+    //= rfcs/0000-process.md#proc-4
+    //# A citation MUST quote the whole sentence of a requirement that is in force, with
+    //# runs of white space counted as one space.
     fn check_quotes(&self, problems: &mut Vec<String>) {
         let by_id: BTreeMap<&str, &Requirement> = self
             .rfcs
@@ -157,6 +162,9 @@ impl Book {
     }
 
     /// Each MUST is implemented and tested, or excused; each excuse is needed.
+    //= rfcs/0000-process.md#proc-5
+    //# Each requirement that contains `MUST`, `SHALL` or `REQUIRED` MUST be cited by an
+    //# implementation and by a test, or be listed in `rfcs/exceptions.toml` with a reason.
     fn check_coverage(&self, problems: &mut Vec<String>) {
         for requirement in self.requirements() {
             let (place, id) = (requirement.place(), requirement.id.as_str());

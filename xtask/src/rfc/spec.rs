@@ -105,6 +105,9 @@ pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<String>) -> Rfc {
                 .clone_into(&mut rfc.status);
         }
         let Some((id, withdrawn)) = line.strip_prefix("### ").and_then(requirement_id) else {
+            //= rfcs/0000-process.md#proc-2
+            //# A word of BCP 14 in capitals MUST NOT stand in an RFC outside of a
+            //# requirement's sentence or of code.
             if let Some(word) = keyword(&without_code(line)) {
                 problems.push(format!(
                     "{file}:{number}: {} outside of a requirement's sentence",
@@ -145,6 +148,9 @@ pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<String>) -> Rfc {
 }
 
 /// One plain sentence with a word of BCP 14.
+//= rfcs/0000-process.md#proc-1
+//# A requirement MUST be one plain sentence that contains a word of BCP 14 and ends with a
+//# full stop.
 fn check_sentence(requirement: &Requirement, problems: &mut Vec<String>) {
     let (place, sentence) = (requirement.place(), &requirement.sentence);
     let mut problem = |what: &str| problems.push(format!("{place}: {}: {what}", requirement.id));

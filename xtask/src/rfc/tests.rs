@@ -17,6 +17,10 @@ const CODE: &str = "@= rfcs/0009-things.md#abc-1\n@# A thing MUST have a\n@# nam
 const TEST: &str = "#[cfg(test)]\nmod tests {\n  @= rfcs/0009-things.md#abc-1\n  @= type=test\n  \
     @# A thing MUST have a name.\n  #[test]\n  fn named() {}\n}\n";
 
+//= rfcs/0000-process.md#proc-5
+//= type=test
+//# Each requirement that contains `MUST`, `SHALL` or `REQUIRED` MUST be cited by an
+//# implementation and by a test, or be listed in `rfcs/exceptions.toml` with a reason.
 #[test]
 fn a_requirement_with_code_and_test_passes() {
     assert_eq!(book(&format!("{CODE}{TEST}")).problems(), Vec::<String>::new());
@@ -28,6 +32,10 @@ fn a_missing_test_or_implementation_is_a_problem() {
     assert_eq!(book(TEST).problems(), ["rfcs/0009-things.md:7: ABC-1 has no cited implementation"]);
 }
 
+//= rfcs/0000-process.md#proc-4
+//= type=test
+//# A citation MUST quote the whole sentence of a requirement that is in force, with runs of
+//# white space counted as one space.
 #[test]
 fn a_stale_quote_is_a_problem() {
     let problems = book(&format!("{CODE}{TEST}").replace("a name", "a nose")).problems();
@@ -44,6 +52,9 @@ fn unknown_and_withdrawn_ids_are_problems() {
     assert!(book(&source).problems().iter().any(|p| p.contains("ABC-2 is withdrawn")));
 }
 
+//= rfcs/0000-process.md#proc-6
+//= type=test
+//# A citation in a test MUST be marked as a test, and a citation elsewhere MUST NOT be.
 #[test]
 fn a_citation_of_the_wrong_kind_is_a_problem() {
     let source = format!("{CODE}{TEST}").replace("  @= type=test\n", "");
@@ -60,6 +71,14 @@ fn a_citation_without_its_sentence_is_a_problem() {
     );
 }
 
+//= rfcs/0000-process.md#proc-1
+//= type=test
+//# A requirement MUST be one plain sentence that contains a word of BCP 14 and ends with a
+//# full stop.
+//= rfcs/0000-process.md#proc-2
+//= type=test
+//# A word of BCP 14 in capitals MUST NOT stand in an RFC outside of a requirement's
+//# sentence or of code.
 #[test]
 fn the_form_of_requirements_is_checked() {
     let problems = |text: &str| {
@@ -82,6 +101,9 @@ fn the_form_of_requirements_is_checked() {
     assert_eq!(problems("# Things\n").len(), 2, "a title and a status are needed");
 }
 
+//= rfcs/0000-process.md#proc-3
+//= type=test
+//# An id MUST stand for one requirement only, and its prefix for one RFC only.
 #[test]
 fn ids_are_unique_and_prefixes_have_one_owner() {
     let mut book = book(&format!("{CODE}{TEST}"));

@@ -30,6 +30,9 @@ fn check_package(
     let below: BTreeSet<&str> =
         LAYERS.iter().map(|layer| layer.name).take_while(|name| *name != layer.name).collect();
     for Dep { name, kind } in &package.deps {
+        //= rfcs/0001-architecture.md#arch-1
+        //# A crate of the workspace MUST NOT depend on another one unless the layer table
+        //# allows that arrow.
         let ours = packages.contains_key(name);
         let allowed = match (ours, kind) {
             // Tests may use what stands lower, and any library.
@@ -45,6 +48,9 @@ fn check_package(
             ));
         }
     }
+    //= rfcs/0001-architecture.md#arch-2
+    //# A crate of kind `no_std` or synchronous MUST NOT be linked with an asynchronous
+    //# runtime.
     if layer.kind != LayerKind::Async {
         for runtime in RUNTIMES.iter().filter(|runtime| package.closure.contains(**runtime)) {
             problems.push(format!("{} is linked with {runtime}, but it is sans-IO", package.name));
@@ -90,12 +96,20 @@ mod tests {
         assert_eq!(problems(&deps, &["bytes"]), Vec::<String>::new());
     }
 
+    //= rfcs/0001-architecture.md#arch-1
+    //= type=test
+    //# A crate of the workspace MUST NOT depend on another one unless the layer table
+    //# allows that arrow.
     #[test]
     fn arrows_upwards_are_refused_even_in_tests() {
         assert_eq!(problems(&[("samara-mesh", DepKind::Normal)], &[]).len(), 1);
         assert_eq!(problems(&[("samara-store", DepKind::Dev)], &[]).len(), 1);
     }
 
+    //= rfcs/0001-architecture.md#arch-2
+    //= type=test
+    //# A crate of kind `no_std` or synchronous MUST NOT be linked with an asynchronous
+    //# runtime.
     #[test]
     fn foreign_crates_and_runtimes_are_refused_in_the_core() {
         assert_eq!(problems(&[("serde", DepKind::Normal)], &[]).len(), 1);
