@@ -43,9 +43,9 @@ pub(crate) fn wasm() -> Result<()> {
     let target_dir = sh::target_dir()?.join("wasm");
     let packages = layers::core_crates().flat_map(|name| ["--package", name]);
     toolchain.build(&target_dir).arg("--no-default-features").args(packages).run()?;
-    toolchain.build(&target_dir).args(["--release", "--manifest-path", WASM_MANIFEST]).run()?;
+    toolchain.build(&target_dir).args(["--manifest-path", WASM_MANIFEST]).run()?;
     require("node", cmd("node").arg("--version"), "apt-get install nodejs")?;
-    let module = target_dir.join(WASM).join("release/samara_wasm_smoke.wasm");
+    let module = target_dir.join(WASM).join("debug/samara_wasm_smoke.wasm");
     cmd("node").arg("xtask/wasm/run.mjs").arg(module).run()
 }
 
