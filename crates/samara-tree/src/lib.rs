@@ -9,6 +9,9 @@ mod cv;
 mod encode;
 mod error;
 mod frontier;
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod geometry;
 mod lose;
 mod node;
@@ -23,5 +26,5 @@ pub use error::{EncodeError, FrontierField, OpenError, VerifyError};
 pub use geometry::Tree;
 pub use node::Node;
 pub use prover::Prover;
-pub use source::CvSource;
+pub use source::{CvSource, OutboardTooShort};
 pub use verifier::{Verified, Verifier};

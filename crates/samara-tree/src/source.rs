@@ -1,4 +1,4 @@
-use core::convert::Infallible;
+use core::fmt;
 
 use crate::Cv;
 
@@ -13,7 +13,8 @@ pub trait CvSource {
     ///
     /// # Errors
     ///
-    /// Whatever the store says; passed through unchanged.
+    /// Whatever the store says; passed through unchanged. A read past the end of what is stored
+    /// must be an error, since a wrong size may ask for it.
     fn read_cvs(&self, first_group: u64, out: &mut [Cv]) -> Result<(), Self::Error>;
 }
 
@@ -25,14 +26,34 @@ impl<S: CvSource + ?Sized> CvSource for &S {
     }
 }
 
-/// An outboard in memory. Values past its end read as zeros, which then fail to verify.
+/// An outboard in memory.
 impl CvSource for [Cv] {
-    type Error = Infallible;
+    type Error = OutboardTooShort;
 
     fn read_cvs(&self, first_group: u64, out: &mut [Cv]) -> Result<(), Self::Error> {
-        let from = usize::try_from(first_group).unwrap_or(usize::MAX).min(self.len());
-        let mut stored = self.iter().skip(from);
-        out.fill_with(|| stored.next().copied().unwrap_or_default());
+        let error = OutboardTooShort { cvs: self.len(), first_group };
+        let from = usize::try_from(first_group).map_err(|_| error)?;
+        let end = from.checked_add(out.len()).ok_or(error)?;
+        out.copy_from_slice(self.get(from..end).ok_or(error)?);
         Ok(())
     }
 }
+
+/// An outboard in memory has fewer values than the size of the blob says. Give the right size, or
+/// the whole outboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutboardTooShort {
+    /// Values that there are.
+    pub cvs: usize,
+    /// Group at which the failed read began.
+    pub first_group: u64,
+}
+
+impl fmt::Display for OutboardTooShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the outboard has {} values, group {} needs more", self.cvs, self.first_group)
+    }
+}
+
+impl core::error::Error for OutboardTooShort {}

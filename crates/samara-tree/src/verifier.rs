@@ -312,13 +312,10 @@ impl Verifier {
         self.state.lose(source, range)
     }
 
-    /// The prover for a blob that is complete; the verifier back if it is not.
-    ///
-    /// # Errors
-    ///
-    /// The verifier itself, unchanged.
-    pub fn into_prover(self) -> Result<Prover, Self> {
-        if self.is_complete() { Ok(Prover::from_state(self.state)) } else { Err(self) }
+    /// The prover for a blob that is complete; `None` if a leaf is missing.
+    #[must_use]
+    pub fn into_prover(self) -> Option<Prover> {
+        if self.is_complete() { Some(Prover::from_state(self.state)) } else { None }
     }
 }
 
