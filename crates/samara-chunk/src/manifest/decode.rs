@@ -23,11 +23,13 @@ pub(super) struct Track {
     ends: Vec<u16>,
     /// Whether an entry may lie directly below `path`. Also true for the empty path.
     is_directory: bool,
+    /// Of the last entry that has a time. Unit: seconds since 1970.
+    pub(super) mtime_seconds: i64,
 }
 
 impl Track {
     pub(super) fn new() -> Self {
-        Self { path: Vec::new(), ends: Vec::new(), is_directory: true }
+        Self { path: Vec::new(), ends: Vec::new(), is_directory: true, mtime_seconds: 0 }
     }
 
     pub(super) fn path(&self) -> &[u8] {
@@ -301,14 +303,15 @@ impl Decoder {
             return Err(DecodeError { offset: at, field: Field::Tag, problem });
         }
         let name = self.name(&mut cursor)?;
+        let before = self.track.mtime_seconds;
         let kind = match kind {
             tag::SYMLINK => EntryKind::Symlink { target: cursor.target()? },
             tag::DIRECTORY => {
-                EntryKind::Directory { mode: cursor.mode()?, mtime: cursor.mtime(flags)? }
+                EntryKind::Directory { mode: cursor.mode()?, mtime: cursor.mtime(flags, before)? }
             }
             _ => EntryKind::File {
                 mode: cursor.mode()?,
-                mtime: cursor.mtime(flags)?,
+                mtime: cursor.mtime(flags, before)?,
                 size: cursor.varint(TOTAL_BYTES_MAX - self.summary.bytes, Field::Size)?,
                 id: cursor.id()?,
             },
@@ -325,6 +328,11 @@ impl Decoder {
             cursor.extensions(len)?
         };
         let used = self.advance(&cursor)?;
+        if let EntryKind::File { mtime: Some(mtime), .. }
+        | EntryKind::Directory { mtime: Some(mtime), .. } = kind
+        {
+            self.track.mtime_seconds = mtime.seconds();
+        }
         match kind {
             EntryKind::File { size, .. } => {
                 self.summary.files += 1;
@@ -504,12 +512,14 @@ impl<'i> Cursor<'i> {
         })
     }
 
-    fn mtime(&mut self, flags: u8) -> Result<Option<Mtime>, DecodeError> {
+    /// A time, as the difference to that of an earlier entry.
+    fn mtime(&mut self, flags: u8, before: i64) -> Result<Option<Mtime>, DecodeError> {
         if flags & tag::MTIME == 0 {
             return Ok(None);
         }
-        let seconds = unzigzag(self.varint(varint::MAX, Field::Mtime)?);
+        // Both are below 2^61, so the sum cannot overflow.
         let at = self.offset();
+        let seconds = before + unzigzag(self.varint(varint::MAX, Field::Mtime)?);
         let nanos = self.varint(999_999_999, Field::Mtime)?;
         let mtime = u32::try_from(nanos).ok().and_then(|nanos| Mtime::new(seconds, nanos));
         mtime.map(Some).ok_or(DecodeError {

@@ -139,18 +139,19 @@ impl ManifestEncoder {
             ]);
             out.extend_from_slice(suffix);
         };
+        let before = self.track.mtime_seconds;
         match entry.kind {
             EntryKind::File { mode, mtime, size, id } => {
                 head(out, tag::FILE | flag(mtime.is_some(), tag::MTIME));
                 varint::put(out, u64::from(mode.bits()));
-                put_mtime(out, mtime);
+                put_mtime(out, mtime, before);
                 varint::put(out, size);
                 out.extend_from_slice(id.as_bytes());
             }
             EntryKind::Directory { mode, mtime } => {
                 head(out, tag::DIRECTORY | flag(mtime.is_some(), tag::MTIME));
                 varint::put(out, u64::from(mode.bits()));
-                put_mtime(out, mtime);
+                put_mtime(out, mtime, before);
             }
             EntryKind::Symlink { target } => {
                 head(out, tag::SYMLINK);
@@ -169,6 +170,11 @@ impl ManifestEncoder {
             return Err(EncodeError::TooLong);
         }
         self.written = written;
+        if let EntryKind::File { mtime: Some(mtime), .. }
+        | EntryKind::Directory { mtime: Some(mtime), .. } = entry.kind
+        {
+            self.track.mtime_seconds = mtime.seconds();
+        }
         match entry.kind {
             EntryKind::File { .. } => self.summary.files += 1,
             EntryKind::Directory { .. } => self.summary.directories += 1,
@@ -264,9 +270,9 @@ fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn put_mtime(out: &mut Vec<u8>, mtime: Option<super::Mtime>) {
+fn put_mtime(out: &mut Vec<u8>, mtime: Option<super::Mtime>, before: i64) {
     if let Some(mtime) = mtime {
-        varint::put(out, zigzag(mtime.seconds()));
+        varint::put(out, zigzag(mtime.seconds() - before));
         varint::put(out, u64::from(mtime.nanos()));
     }
 }
