@@ -95,3 +95,8 @@ pub use msg::{
     Cancel, Close, CloseCode, Credit, Data, End, EndCode, Have, Hello, Message, Ping, Pong,
     Present, Want,
 };
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
