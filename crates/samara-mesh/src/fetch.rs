@@ -41,15 +41,15 @@ pub(crate) struct Arrival {
 }
 
 impl Getter {
-    pub(crate) fn ask(&mut self, link: LinkId, number: u64, request: &Request) {
+    pub(crate) fn ask(&mut self, link: LinkId, number: u64, request: &Request, ranges: RangeSet) {
         self.numbers.insert(request.id, (link, number));
         let asked = Asked {
             request: request.id,
             want: request.want,
             blob: request.blob,
             group: request.group,
-            ranges: request.ranges.clone(),
-            base: request.known.clone(),
+            base: request.known.difference(&ranges),
+            ranges,
             size: request.size,
         };
         self.asked.insert((link, number), asked);

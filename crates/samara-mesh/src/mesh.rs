@@ -5,7 +5,7 @@ use alloc::{
 use core::time::Duration;
 
 use bytes::Bytes;
-use samara_base::{Instant, PeerId, RangeSet};
+use samara_base::{Instant, PeerId};
 use samara_sched::{
     Output as Scheduled, RequestId, Scheduler, SourceId, WantError, WantId, WantSpec, WantStatus,
 };
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 enum Owner {
     Serve { link: LinkId },
-    Write { link: LinkId, request: RequestId, bytes: u64 },
+    Write { link: LinkId, request: RequestId, leaves: (u64, u64), bytes: u64 },
 }
 
 /// Attempts to reach a peer.
@@ -351,14 +351,15 @@ impl Mesh {
             return Ok(());
         };
         let request = arrival.request;
+        let leaves = (arrival.leaves.start, arrival.leaves.end);
         self.scheduler.arrived(self.now, request, arrival.leaves, bytes);
-        self.owners.insert(token, Owner::Write { link, request, bytes });
+        self.owners.insert(token, Owner::Write { link, request, leaves, bytes });
         self.outputs.push_back(Output::Write(arrival.write));
         Ok(())
     }
 
     fn handle_written(&mut self, token: Token, result: Result<Accepted, WriteError>) {
-        let Some(Owner::Write { link, request, bytes }) = self.owners.remove(&token) else {
+        let Some(Owner::Write { link, request, leaves, bytes }) = self.owners.remove(&token) else {
             return;
         };
         if let Some(session) = self.sessions.get_mut(&link) {
@@ -369,11 +370,12 @@ impl Mesh {
                 let (good, bad) = (&done.good, &done.bad);
                 self.scheduler.accepted(self.now, request, good, bad, done.size_proven);
             }
-            Err(WriteError::NotProven) => self.scheduler.refuted(self.now, request),
+            Err(WriteError::NotProven) => {
+                self.scheduler.refuted(self.now, request, leaves.0..leaves.1);
+            }
+            // The caller ends the want with `fail_local`, or has ended it already.
             Err(WriteError::Local) => {
-                // The caller ends the want with `fail_local`; the leaves are not coming back.
-                let none = RangeSet::new();
-                self.scheduler.accepted(self.now, request, &none, &none, false);
+                self.scheduler.dropped(self.now, request, leaves.0..leaves.1);
             }
         }
     }
@@ -471,14 +473,19 @@ impl Mesh {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         let number = session.next_want;
         session.next_want += 1;
-        self.getter.ask(link, number, request);
+        // Where we believe the blob's end to be, a longer blob has the rest of the group: ask for
+        // whole groups, whatever the size.
+        let last = request.ranges.end();
+        let mut ranges = request.ranges.clone();
+        ranges.insert(last..last.next_multiple_of(request.group.leaves()));
+        self.getter.ask(link, number, request, ranges.clone());
         let want = Message::Want(Want {
             want: number,
             blob: request.blob,
             group: request.group,
             class: request.class,
-            ranges: request.ranges.clone(),
-            known: request.known.clone(),
+            known: request.known.difference(&ranges),
+            ranges,
             size: request.size,
         });
         session.pipe.transmit(Lane::Control, &want, &mut self.outputs);

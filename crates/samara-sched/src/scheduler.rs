@@ -14,6 +14,9 @@ use crate::{
     want::{Standing, Want, WantError, WantId, WantSpec},
 };
 
+/// Liars that are remembered.
+const LIARS_MAX: usize = 4096;
+
 /// How often time-outs and waiting reasons are looked at while something is open.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -104,6 +107,8 @@ pub struct Scheduler {
     sources: BTreeMap<SourceId, Source>,
     requests: BTreeMap<RequestId, InFlight>,
     outputs: VecDeque<Output>,
+    /// Proven lies by peer; a new session does not wash them off.
+    lies: BTreeMap<PeerId, u32>,
     ids: u64,
     tick: Option<Instant>,
 }
@@ -119,6 +124,7 @@ impl Scheduler {
             sources: BTreeMap::new(),
             requests: BTreeMap::new(),
             outputs: VecDeque::new(),
+            lies: BTreeMap::new(),
             ids: 0,
             tick: None,
         }
@@ -339,11 +345,18 @@ impl Scheduler {
     /// The proof that came with data is not a proof: nothing of it was stored.
     //= rfcs/0007-transfer.md#xfer-11
     //# A getter MUST NOT ask a source again for leaves of which that source has sent false bytes.
-    pub fn refuted(&mut self, now: Instant, request: RequestId) {
+    pub fn refuted(&mut self, now: Instant, request: RequestId, leaves: Range<u64>) {
         let Some(flight) = self.requests.get(&request) else { return };
         let (id, peer) = (flight.want, flight.peer);
+        self.drop_arrived(request, &leaves);
         self.give_back(request);
         self.lied(id, peer, &RangeSet::new(), true);
+        self.settle(now);
+    }
+
+    /// Leaves that arrived were not stored, and no peer is to blame for it.
+    pub fn dropped(&mut self, now: Instant, request: RequestId, leaves: Range<u64>) {
+        self.drop_arrived(request, &leaves);
         self.settle(now);
     }
 
@@ -452,7 +465,7 @@ impl Scheduler {
         let (peer, room, window, idle) =
             (source.peer, source.room(), source.window, source.in_flight == 0);
         // Small remainders of a window are left to grow, so that requests stay large.
-        if source.lies >= self.limits.lies_max || room < (window / 8).max(1) {
+        if room < (window / 8).max(1) || distrusted(&self.lies, &self.limits, &peer) {
             return false;
         }
         let budget = (window / 4).clamp(1, self.limits.piece_bytes_max).min(room);
@@ -530,6 +543,20 @@ impl Scheduler {
         self.forget_if_done(request);
     }
 
+    /// What arrived is as good as never sent.
+    fn drop_arrived(&mut self, request: RequestId, leaves: &Range<u64>) {
+        let Some(flight) = self.requests.get_mut(&request) else { return };
+        let gone = flight.arrived.within(leaves);
+        flight.arrived = flight.arrived.difference(&gone);
+        let (id, source) = (flight.want, flight.source);
+        self.release(source, &gone);
+        if let Some(want) = self.wants.get_mut(&id) {
+            want.assigned = want.assigned.difference(&gone);
+            self.ready.insert((want.spec.class, id));
+        }
+        self.forget_if_done(request);
+    }
+
     /// Gives bytes back to the window of a source.
     fn release(&mut self, source: SourceId, leaves: &RangeSet) {
         if let Some(source) = self.sources.get_mut(&source) {
@@ -595,8 +622,8 @@ impl Scheduler {
 
     /// A source sent what is not the blob's. `mute`: it can't be trusted with this blob at all.
     fn lied(&mut self, id: WantId, peer: PeerId, bad: &RangeSet, mute: bool) {
-        for source in self.sources.values_mut().filter(|source| source.peer == peer) {
-            source.lies += 1;
+        if self.lies.contains_key(&peer) || self.lies.len() < LIARS_MAX {
+            *self.lies.entry(peer).or_default() += 1;
         }
         let Some(want) = self.wants.get_mut(&id) else { return };
         if mute && !want.size_proven && want.size_from == Some(peer) {
@@ -716,6 +743,9 @@ impl Scheduler {
         if !connected.is_empty() {
             want.reachable = now;
         }
+        let cannot = |peer: &PeerId, standing: &Standing| {
+            standing.cannot(&want.missing) || distrusted(&self.lies, &self.limits, peer)
+        };
         let reason = if !want.requests.is_empty() {
             let stalled = |peer| live(&self.sources, peer).all(|live| live.stalled);
             let stalled = connected.iter().all(|(peer, _)| stalled(peer));
@@ -732,7 +762,7 @@ impl Scheduler {
             Some(Waiting::Budget)
         };
         let everybody = want.requests.is_empty()
-            && want.standings.values().all(|standing| standing.cannot(&want.missing));
+            && want.standings.iter().all(|(peer, standing)| cannot(peer, standing));
         if reason != want.waiting {
             want.waiting = reason;
             self.outputs.push_back(Output::Event(Event::Waiting { want: id, reason }));
@@ -751,6 +781,13 @@ impl Scheduler {
             self.end(id, Verdict::NoProvider);
         }
     }
+}
+
+/// Whether a peer has lied too often to be asked for anything.
+//= rfcs/0007-transfer.md#xfer-14
+//# A getter MUST NOT send a WANT to a peer that has sent false bytes or proofs three times.
+fn distrusted(lies: &BTreeMap<PeerId, u32>, limits: &SchedulerLimits, peer: &PeerId) -> bool {
+    lies.get(peer).is_some_and(|lies| *lies >= limits.lies_max)
 }
 
 /// The live sessions with a peer.

@@ -24,7 +24,6 @@ pub(crate) struct Source {
     /// Last time that anything arrived or a request was sent into an empty pipe.
     pub(crate) alive: Instant,
     pub(crate) stalled: bool,
-    pub(crate) lies: u32,
     span_start: Instant,
     span_bytes: u64,
     /// Whether the window was the limit in this span.
@@ -48,7 +47,6 @@ impl Source {
             rtt: None,
             alive: now,
             stalled: false,
-            lies: 0,
             span_start: now,
             span_bytes: 0,
             limited: false,
