@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::ops::Range;
+use core::ops::Range;
 
 use bao_tree::{
     BaoTree, BlockSize, ChunkNum, ChunkRanges,

@@ -2,7 +2,8 @@
 //! leaf at a time, with nothing shared with the crate but the hash primitives of `blake3`.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::{collections::BTreeSet, ops::Range};
+use core::ops::Range;
+use std::collections::BTreeSet;
 
 use blake3::{
     Hasher,
