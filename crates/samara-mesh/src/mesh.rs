@@ -282,6 +282,8 @@ impl Mesh {
                 self.scheduler.source_up(now, SourceId(link.0), peer, wants_max);
             }
             Message::Credit(credit) => session.credit(&credit),
+            //= rfcs/0005-session.md#sess-11
+            //# A peer MUST answer PING with a PONG of the same token.
             Message::Ping(ping) => {
                 let pong = Message::Pong(Pong { token: ping.token });
                 session.pipe.transmit(Lane::Control, &pong, outputs);

@@ -233,6 +233,8 @@ impl Server {
                 return;
             }
             ServeError::Damaged(_) => EndCode::Damaged,
+            //= rfcs/0007-transfer.md#xfer-15
+            //# A source MUST answer a WANT for a blob that it does not hold and a WANT for a blob to which the peer has no right with the same END.
             ServeError::Unavailable => EndCode::Unavailable,
             ServeError::Busy => EndCode::Busy,
             ServeError::Internal => EndCode::Internal,

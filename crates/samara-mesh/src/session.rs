@@ -59,6 +59,8 @@ impl Pipe {
         message: &Message,
         outputs: &mut VecDeque<Output>,
     ) {
+        //= rfcs/0005-session.md#sess-12
+        //# A peer MUST NOT send a frame after CLOSE.
         if self.closed {
             return;
         }

@@ -1,0 +1,561 @@
+//! The state table of RFC 0005, row by row, and the worked examples of RFC 0005 and RFC 0007.
+
+mod world;
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use samara_base::{BlobId, Instant, PeerId, RangeSet};
+use samara_mesh::{
+    Mesh, MeshConfig, SessionState,
+    io::{Block, CloseReason, Input, Opened, Output, ServeError},
+    link::{DownReason, Lane, LinkEvent, LinkId, LinkInfo},
+};
+use samara_sched::WantSpec;
+use samara_wire::{
+    Cancel, Close, CloseCode, Credit, Data, End, EndCode, FrameDecoder, Have, Hello, Message, Ping,
+    Pong, Present, RawFrame, Want,
+};
+use world::peer;
+
+const LINK: LinkId = LinkId(1);
+
+/// One mesh with a scripted peer at the other end of its link.
+struct Script {
+    mesh: Mesh,
+    now: Instant,
+    said: Vec<Message>,
+    bytes: Vec<u8>,
+    outputs: Vec<Output>,
+    closed: Option<CloseReason>,
+}
+
+impl Script {
+    fn new() -> Self {
+        Self::with(MeshConfig::default())
+    }
+
+    fn with(config: MeshConfig) -> Self {
+        let mut script = Self {
+            mesh: Mesh::new(config, 1),
+            now: Instant::from_micros(1_000_000),
+            said: Vec::new(),
+            bytes: Vec::new(),
+            outputs: Vec::new(),
+            closed: None,
+        };
+        let info = LinkInfo::reliable(peer(2));
+        script.input(Input::Link(LinkEvent::Up { link: LINK, info }));
+        script
+    }
+
+    fn open() -> Self {
+        let mut script = Self::new();
+        script.hear(hello());
+        assert_eq!(script.state(), Some(SessionState::Open));
+        script.said.clear();
+        script
+    }
+
+    fn input(&mut self, input: Input) {
+        self.mesh.handle_input(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.mesh.poll_output() {
+            match output {
+                Output::Transmit { outgoing, .. } => {
+                    assert_eq!(self.closed, None, "nothing is sent after CLOSE");
+                    let frame = outgoing.frame.to_bytes();
+                    self.bytes.extend_from_slice(&frame);
+                    let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
+                    let mut buffer = BytesMut::from(&frame[..]);
+                    let raw = decoder.decode(&mut buffer).unwrap().unwrap();
+                    self.said.push(Message::decode(raw.kind, raw.body).unwrap().unwrap());
+                }
+                Output::Close { reason, .. } => self.closed = Some(reason),
+                output => self.outputs.push(output),
+            }
+        }
+    }
+
+    fn hear(&mut self, message: impl Into<Message>) {
+        let frame = message.into().encode(false).unwrap().to_bytes();
+        let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
+        let raw = decoder.decode(&mut BytesMut::from(&frame[..])).unwrap().unwrap();
+        self.hear_raw(raw);
+    }
+
+    fn hear_raw(&mut self, raw: RawFrame) {
+        let frames = vec![raw];
+        self.input(Input::Link(LinkEvent::Frames { link: LINK, lane: Lane::Control, frames }));
+    }
+
+    fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(at) = self.mesh.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.input(Input::Timeout);
+        }
+        self.now = end;
+    }
+
+    fn state(&self) -> Option<SessionState> {
+        self.mesh.sessions().next().map(|(_, _, state)| state)
+    }
+
+    fn want(&mut self, size: u64) -> u64 {
+        let mut spec = WantSpec::new(BlobId::from_bytes([7; 32]), [peer(2)]);
+        spec.size = Some(size);
+        self.mesh.want(self.now, spec).unwrap();
+        self.drain();
+        let want = self.said.iter().find_map(|message| match message {
+            Message::Want(want) => Some(want.want),
+            _ => None,
+        });
+        want.expect("asks at once")
+    }
+
+    fn protocol_violation(&self) -> bool {
+        matches!(self.closed, Some(CloseReason::Protocol(_)))
+            && matches!(self.said.last(), Some(Message::Close(close)) if close.code == CloseCode::from_code(2))
+    }
+}
+
+fn hello() -> Hello {
+    Hello {
+        version_min: 1,
+        version_max: 1,
+        agent: String::from("test"),
+        frame_body_max: samara_wire::FRAME_BODY_MAX,
+        wants_max: 64,
+        credit: 1 << 20,
+        features: 0,
+    }
+}
+
+fn asked(want: u64) -> Want {
+    Want {
+        want,
+        blob: BlobId::from_bytes([9; 32]),
+        group: samara_base::GroupLog2::KIB16,
+        class: samara_base::Class::Bulk,
+        ranges: RangeSet::from(0..16),
+        known: RangeSet::new(),
+        size: Some(16 * 1024),
+    }
+}
+
+/// The bytes of a `hex` block of an RFC that begins with `# name`.
+fn example(rfc: &str, name: &str) -> Vec<u8> {
+    let start = format!("```hex\n# {name}\n");
+    let (_, rest) = rfc.split_once(&start).expect("the example is there");
+    let (block, _) = rest.split_once("```").expect("the block ends");
+    let digits = block.lines().flat_map(|line| line.split('#').next());
+    let digits = digits.flat_map(str::split_whitespace);
+    digits.map(|byte| u8::from_str_radix(byte, 16).expect("two digits")).collect()
+}
+
+//= rfcs/0005-session.md#sess-1
+//= type=test
+//# A peer MUST send HELLO as the first frame of a session.
+#[test]
+fn hello_comes_first_and_looks_as_in_the_rfc() {
+    let mut script = Script::new();
+    assert!(matches!(script.said[..], [Message::Hello(_)]), "without waiting for the peer's");
+    let right = Bytes::from_static(&[1, 2, 3, 4]);
+    script.mesh.present(script.now, peer(2), right);
+    script.hear(hello());
+    assert_eq!(script.bytes, example(include_str!("../../../rfcs/0005-session.md"), "opening"));
+}
+
+#[test]
+fn a_want_looks_as_in_the_rfc() {
+    let mut script = Script::open();
+    script.bytes.clear();
+    let mut spec = WantSpec::new(BlobId::from_bytes([7; 32]), [peer(2)]);
+    spec.size = Some(100_000);
+    spec.held = RangeSet::from(0..64);
+    spec.known = RangeSet::from(0..64);
+    script.mesh.want(script.now, spec).unwrap();
+    script.drain();
+    assert_eq!(script.bytes, example(include_str!("../../../rfcs/0007-transfer.md"), "want"));
+}
+
+//= rfcs/0005-session.md#sess-2
+//= type=test
+//# A peer MUST close a session on which HELLO arrives a second time.
+#[test]
+fn a_second_hello_closes() {
+    let mut script = Script::open();
+    script.hear(hello());
+    assert!(script.protocol_violation());
+}
+
+//= rfcs/0005-session.md#sess-3
+//= type=test
+//# A peer MUST close a session with code 1 when no version lies in the ranges of both.
+#[test]
+fn versions_are_negotiated() {
+    for (min, max, common) in [(1, 1, true), (1, 9, true), (2, 9, false)] {
+        let mut script = Script::new();
+        script.hear(Hello { version_min: min, version_max: max, ..hello() });
+        assert_eq!(script.state() == Some(SessionState::Open), common, "{min}..{max}");
+        if !common {
+            assert_eq!(script.closed, Some(CloseReason::Version));
+            let Some(Message::Close(close)) = script.said.last() else { panic!("says why") };
+            assert_eq!(close.code, CloseCode::from_code(1));
+        }
+    }
+}
+
+//= rfcs/0005-session.md#sess-4
+//= type=test
+//# A peer MUST close a session with code 2 on the first frame that it can not decode or that the state table does not allow.
+#[test]
+fn what_the_table_does_not_allow_closes() {
+    let messages: [Message; 9] = [
+        Credit { total: 1 }.into(),
+        Ping { token: 1 }.into(),
+        Pong { token: 1 }.into(),
+        Present { right: Bytes::from_static(b"r") }.into(),
+        asked(0).into(),
+        Cancel { want: 0 }.into(),
+        Have { want: 0, size: 1, held: RangeSet::new() }.into(),
+        Data { want: 0, first: 0, proof: Bytes::new(), data: Bytes::from_static(b"d") }.into(),
+        End { want: 0, code: EndCode::Done, missing: RangeSet::new(), retry_ms: None }.into(),
+    ];
+    for message in messages {
+        let mut script = Script::new();
+        script.hear(message.clone());
+        assert!(script.protocol_violation(), "before HELLO: {message:?}");
+    }
+    // Unknown even kind, and a body that is no message of its kind.
+    for raw in [(0x7e, &b""[..]), (0x02, b""), (0x04, b"\x01\x02"), (0x10, b"\x00")] {
+        let mut script = Script::open();
+        script.hear_raw(RawFrame { kind: raw.0, body: Bytes::from_static(raw.1) });
+        assert!(script.protocol_violation(), "{raw:?}");
+    }
+    // An unknown odd kind is skipped.
+    let mut script = Script::open();
+    script.hear_raw(RawFrame { kind: 0x7f, body: Bytes::from_static(b"later") });
+    assert_eq!(script.state(), Some(SessionState::Open));
+}
+
+//= rfcs/0005-session.md#sess-5
+//= type=test
+//# A peer MUST close a session on which no HELLO has come in time.
+#[test]
+fn a_peer_that_says_nothing_is_let_go() {
+    let mut script = Script::new();
+    script.wait(Duration::from_millis(9_900));
+    assert_eq!(script.closed, None);
+    script.wait(Duration::from_millis(200));
+    assert_eq!(script.closed, Some(CloseReason::TimedOut));
+}
+
+/// Serves want 0 with a block of 1,000 bytes whenever the mesh asks.
+fn serve(script: &mut Script) {
+    for output in core::mem::take(&mut script.outputs) {
+        let block = || Block { proof: Bytes::new(), data: vec![0; 16 * 1024].into() };
+        match output {
+            Output::Open(open) => {
+                let (size, held) = (64 * 16 * 1024, RangeSet::from(0..1024));
+                let range = open.first_block(size, &held).expect("held");
+                let first = Some((range, Ok(block())));
+                let result = Ok(Opened { size, held, first });
+                script.input(Input::Opened { token: open.token, result });
+            }
+            Output::Read(read) => {
+                script.input(Input::Read { token: read.token, result: Ok(block()) });
+            }
+            _ => {}
+        }
+    }
+}
+
+//= rfcs/0005-session.md#sess-6
+//= type=test
+//# A peer MUST NOT send DATA beyond the credit that it was granted.
+//= rfcs/0005-session.md#sess-7
+//= type=test
+//# A peer MUST ignore a CREDIT whose total is not above the credit that it has.
+#[test]
+fn credit_is_kept_to() {
+    let config = MeshConfig { block_bytes_max: 16 << 10, ..MeshConfig::default() };
+    let mut script = Script::with(config);
+    let block = 16 * 1024;
+    script.hear(Hello { credit: 4 * block, ..hello() });
+    script.said.clear();
+    let ranges = RangeSet::from(0..1024);
+    script.hear(Want { ranges, size: Some(64 * block), ..asked(0) });
+    let sent = |script: &mut Script| {
+        for _ in 0..200 {
+            serve(script);
+            let bytes = 1 << 30;
+            let lane = Lane::Bulk;
+            script.input(Input::Link(LinkEvent::Sent { link: LINK, lane, bytes }));
+        }
+        script.said.iter().filter(|message| matches!(message, Message::Data(_))).count()
+    };
+    assert_eq!(sent(&mut script), 4);
+    script.hear(Credit { total: 4 * block });
+    script.hear(Credit { total: 1 });
+    assert_eq!(sent(&mut script), 4, "not above what it has");
+    script.hear(Credit { total: 6 * block - 1 });
+    assert_eq!(sent(&mut script), 5, "one byte short of the sixth");
+    script.hear(Credit { total: 64 * block });
+    assert_eq!(sent(&mut script), 64);
+    assert!(matches!(script.said.last(), Some(Message::End(end)) if end.code == EndCode::Done));
+}
+
+//= rfcs/0005-session.md#sess-8
+//= type=test
+//# A peer MUST close a session on which DATA arrives beyond the credit that it granted.
+#[test]
+fn data_beyond_the_credit_closes() {
+    let config = MeshConfig { credit_bytes: 64 << 10, ..MeshConfig::default() };
+    let mut script = Script::with(config);
+    script.hear(hello());
+    let want = script.want(1 << 20);
+    let data =
+        |first, bytes| Data { want, first, proof: Bytes::new(), data: vec![0; bytes].into() };
+    script.hear(data(0, 64 << 10));
+    assert_eq!(script.closed, None, "exactly the credit");
+    script.hear(data(64, 64 << 10));
+    assert!(script.protocol_violation());
+}
+
+//= rfcs/0005-session.md#sess-9
+//= type=test
+//# A peer MUST close a session on which more rights are presented than its limit.
+#[test]
+fn rights_are_counted() {
+    let mut script = Script::open();
+    for number in 0..64_u8 {
+        script.hear(Present { right: vec![number].into() });
+    }
+    assert_eq!(script.closed, None);
+    script.hear(Present { right: Bytes::from_static(b"more") });
+    assert!(script.protocol_violation());
+}
+
+//= rfcs/0005-session.md#sess-10
+//= type=test
+//# A peer SHOULD keep a DATA frame within 25 ms of the link's measured rate.
+#[test]
+fn blocks_follow_the_rate_of_the_link() {
+    let mut script = Script::open();
+    let first = |script: &mut Script, number| {
+        let ranges = RangeSet::from(0..4096);
+        script.outputs.clear();
+        script.hear(Want { ranges, size: None, ..asked(number) });
+        script.outputs.iter().find_map(|output| match output {
+            Output::Open(open) => Some(open.block_bytes),
+            _ => None,
+        })
+    };
+    assert_eq!(first(&mut script, 0), Some(65_000), "a cautious start");
+    let mut now = script.now;
+    for _ in 0..40 {
+        now = now + Duration::from_millis(25);
+        script.now = now;
+        // 800 KB/s: 20 KB in 25 ms.
+        let event = LinkEvent::Sent { link: LINK, lane: Lane::Bulk, bytes: 20_000 };
+        script.input(Input::Link(event));
+    }
+    let block = first(&mut script, 1).expect("opened");
+    assert!((19_000..25_000).contains(&block), "{block}");
+}
+
+//= rfcs/0005-session.md#sess-11
+//= type=test
+//# A peer MUST answer PING with a PONG of the same token.
+#[test]
+fn a_ping_is_answered() {
+    let mut script = Script::open();
+    script.hear(Ping { token: 12_345 });
+    assert_eq!(script.said, [Message::from(Pong { token: 12_345 })]);
+    // An answer to a question that nobody asked changes nothing.
+    script.hear(Pong { token: 99 });
+    assert_eq!(script.state(), Some(SessionState::Open));
+}
+
+//= rfcs/0005-session.md#sess-12
+//= type=test
+//# A peer MUST NOT send a frame after CLOSE.
+#[test]
+fn nothing_follows_a_close() {
+    for ours in [true, false] {
+        let mut script = Script::open();
+        script.hear(asked(0));
+        if ours {
+            script.mesh.shutdown(script.now);
+            script.drain();
+            assert!(matches!(script.said.last(), Some(Message::Close(_))));
+        } else {
+            script.hear(Close::new(CloseCode::from_code(0), "bye"));
+        }
+        let count = script.said.len();
+        serve(&mut script);
+        script.hear(Ping { token: 1 });
+        script.hear(asked(1));
+        script.wait(Duration::from_secs(60));
+        assert_eq!(script.said.len(), count, "ours: {ours}");
+        let reason = DownReason::Local;
+        script.input(Input::Link(LinkEvent::Down { link: LINK, reason }));
+        assert_eq!(script.state(), None);
+    }
+}
+
+//= rfcs/0007-transfer.md#xfer-4
+//= type=test
+//# A source MUST send HAVE before the first DATA of a want whose stated size differs from the blob's or of which it does not hold every wanted leaf.
+#[test]
+fn have_tells_what_the_getter_does_not_know() {
+    let size = 20 * 1024_u64;
+    let all = RangeSet::from(0..20);
+    for (hint, held, expected) in [
+        (Some(size), all.clone(), false),
+        (None, all.clone(), true),
+        (Some(size + 1), all.clone(), true),
+        (Some(size), RangeSet::from(0..16), true),
+    ] {
+        let mut script = Script::open();
+        script.hear(Want { ranges: RangeSet::from(0..32), size: hint, ..asked(0) });
+        let Some(Output::Open(open)) = script.outputs.pop() else { panic!("looks it up") };
+        let range = open.first_block(size, &held).unwrap();
+        let block = Block { proof: Bytes::new(), data: vec![0; 16 * 1024].into() };
+        let first = Some((range, Ok(block)));
+        let result = Ok(Opened { size, held: held.clone(), first });
+        script.input(Input::Opened { token: open.token, result });
+        let have = Message::from(Have { want: 0, size, held });
+        assert_eq!(script.said.first() == Some(&have), expected, "{hint:?}");
+        assert!(script.said.iter().any(|message| matches!(message, Message::Data(_))));
+    }
+}
+
+//= rfcs/0007-transfer.md#xfer-5
+//= type=test
+//# A getter MUST close a session on which DATA arrives that no open WANT of it asked for.
+#[test]
+fn data_that_was_not_asked_for_closes() {
+    let data = |want, first, bytes: usize| Data {
+        want,
+        first,
+        proof: Bytes::new(),
+        data: vec![0; bytes].into(),
+    };
+    let size = 100_000_u64;
+    for (name, bad) in [
+        ("a number never used", data(5, 0, 1024)),
+        ("beyond the end", data(0, 128, 1024)),
+        ("not whole groups", data(0, 0, 1024)),
+        ("off the grid", data(0, 3, 1024)),
+        ("longer than the blob", data(0, 64, 40 * 1024)),
+    ] {
+        let mut script = Script::open();
+        script.want(size);
+        script.hear(bad);
+        assert!(script.protocol_violation(), "{name}");
+    }
+    let mut script = Script::open();
+    let want = script.want(size);
+    script.hear(data(want, 0, 65_536));
+    assert_eq!(script.closed, None);
+    script.hear(data(want, 0, 65_536));
+    assert!(script.protocol_violation(), "twice");
+    // After END it may still have been under way.
+    let mut script = Script::open();
+    let want = script.want(size);
+    let missing = RangeSet::from(0..98);
+    script.hear(End { want, code: EndCode::Unavailable, missing, retry_ms: None });
+    script.hear(data(want, 0, 65_536));
+    assert_eq!(script.closed, None);
+}
+
+//= rfcs/0007-transfer.md#xfer-6
+//= type=test
+//# A getter MUST ask for whole groups only.
+//= rfcs/0007-transfer.md#xfer-8
+//= type=test
+//# A getter MUST bound the bytes that it has requested from a source and not yet accepted by a window derived from the rate measured on that source.
+#[test]
+fn requests_are_whole_groups_within_the_window() {
+    for held in [RangeSet::new(), RangeSet::from(0..16), RangeSet::from_iter([3..5, 100..133])] {
+        let mut script = Script::open();
+        let mut spec = WantSpec::new(BlobId::from_bytes([7; 32]), [peer(2)]);
+        spec.size = Some(64 << 20);
+        spec.held = held.clone();
+        script.mesh.want(script.now, spec).unwrap();
+        script.drain();
+        let mut total = 0;
+        for message in &script.said {
+            let Message::Want(want) = message else { continue };
+            for run in want.ranges.runs() {
+                assert_eq!(run.start % want.group.leaves(), 0, "{want:?}");
+                assert_eq!(run.end % want.group.leaves(), 0, "{want:?}");
+                assert!(!held.intersects(run), "asks for what it holds: {want:?}");
+            }
+            total += want.ranges.total() * 1024;
+        }
+        assert!(total >= 256 << 10, "the window is used: {total}");
+        assert!(total <= (512 << 10) + (64 << 10), "the first window holds: {total}");
+    }
+}
+
+//= rfcs/0007-transfer.md#xfer-14
+//= type=test
+//# A getter MUST NOT send a WANT to a peer that has sent false bytes or proofs three times.
+#[test]
+fn three_lies_end_the_conversation() {
+    let mut world = world::World::default();
+    let (getter, liar) = (world.add(1), world.add(2));
+    world.node(liar).malice = world::Malice::FlipFrom(0);
+    world.connect(getter, liar);
+    let mut wanted = Vec::new();
+    for number in 0..5 {
+        let id = world.hold(liar, &world::blob(2000 + number));
+        let want = world.want(getter, WantSpec::new(id, [liar]));
+        wanted.push(world.verdict(getter, want, Duration::from_secs(60)));
+    }
+    assert!(wanted.iter().all(Option::is_some), "{wanted:?}");
+    let served = |event: &&samara_mesh::io::MeshEvent| {
+        matches!(event, samara_mesh::io::MeshEvent::Served { .. })
+    };
+    assert_eq!(world.node(liar).events.iter().filter(served).count(), 3, "then no more");
+}
+
+//= rfcs/0007-transfer.md#xfer-15
+//= type=test
+//# A source MUST answer a WANT for a blob that it does not hold and a WANT for a blob to which the peer has no right with the same END.
+#[test]
+fn a_refusal_says_nothing() {
+    let mut script = Script::open();
+    script.hear(asked(0));
+    let Some(Output::Open(open)) = script.outputs.pop() else { panic!("looks it up") };
+    script.input(Input::Opened { token: open.token, result: Err(ServeError::Unavailable) });
+    let missing = RangeSet::from(0..16);
+    let end = End { want: 0, code: EndCode::Unavailable, missing, retry_ms: None };
+    assert_eq!(script.said, [Message::from(end)]);
+}
+
+#[test]
+fn too_many_wants_are_told_to_come_back() {
+    let config = MeshConfig { wants_per_session_max: 3, ..MeshConfig::default() };
+    let mut script = Script::with(config);
+    script.hear(hello());
+    script.said.clear();
+    for number in 0..3 {
+        script.hear(asked(number));
+    }
+    assert!(script.said.is_empty());
+    script.hear(asked(3));
+    let Some(Message::End(end)) = script.said.last() else { panic!("an answer") };
+    assert_eq!((end.want, end.code), (3, EndCode::Busy));
+    assert!(end.retry_ms.is_some());
+    script.hear(asked(0));
+    assert!(script.protocol_violation(), "a number in use");
+    let _: PeerId = peer(2);
+}
