@@ -219,6 +219,7 @@ fn valid_stream(mut recipe: &[u8], step: usize, crc: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{collection::vec, prelude::*};
 
     /// A few inputs that reach each property; the fuzz targets find the others.
     const SEEDS: &[&[u8]] = &[
@@ -248,6 +249,31 @@ mod tests {
             ranges(seed);
             message(seed);
             frame_stream(seed);
+        }
+    }
+
+    /// Bytes that look like something more often than chance: small numbers, kinds, lengths.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        vec(prop_oneof![4 => 0..4_u8, 2 => 0..0x20_u8, 1 => any::<u8>()], 0..120)
+    }
+
+    proptest! {
+        #[test]
+        fn the_properties_hold_for_arbitrary_bytes(data in bytes()) {
+            varint(&data);
+            tlv(&data);
+            ranges(&data);
+            message(&data);
+            frame_stream(&data);
+        }
+
+        #[test]
+        fn the_properties_hold_for_bodies_that_are_nearly_right(
+            kind in (0..0x1a_u8).prop_map(|kind| kind & !1),
+            mut data in bytes(),
+        ) {
+            data.insert(0, kind);
+            message(&data);
         }
     }
 }
