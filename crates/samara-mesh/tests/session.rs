@@ -1,8 +1,9 @@
 //! The state table of RFC 0005, row by row, and the worked examples of RFC 0005 and RFC 0007.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod world;
 
-use std::time::Duration;
+use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use samara_base::{BlobId, Instant, PeerId, RangeSet};

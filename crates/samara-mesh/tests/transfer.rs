@@ -1,8 +1,9 @@
 //! Transfers between unchanged meshes in a small deterministic world.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod world;
 
-use std::time::Duration;
+use core::time::Duration;
 
 use samara_base::{RangeSet, leaves};
 use samara_mesh::io::MeshEvent;

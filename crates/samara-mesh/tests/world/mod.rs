@@ -2,10 +2,8 @@
 //! The same calls give the same run.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
-    time::Duration,
-};
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use bytes::Bytes;
 use samara_base::{BlobId, Instant, LEAF_BYTES, PeerId, RangeSet, leaves};
@@ -88,12 +86,12 @@ impl PartialEq for Future {
 }
 impl Eq for Future {}
 impl PartialOrd for Future {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 impl Ord for Future {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
         (other.at, other.order).cmp(&(self.at, self.order))
     }
 }
@@ -382,10 +380,10 @@ fn read(
     blob: &mut Held,
     malice: Malice,
     group: samara_base::GroupLog2,
-    range: &std::ops::Range<u64>,
+    range: &core::ops::Range<u64>,
     base: &RangeSet,
 ) -> Result<Block, ServeError> {
-    let bytes = |range: &std::ops::Range<u64>| {
+    let bytes = |range: &core::ops::Range<u64>| {
         let end = (range.end * LEAF_BYTES).min(blob.data.len() as u64);
         let start = (range.start * LEAF_BYTES).min(end);
         start as usize..end as usize
