@@ -9,6 +9,9 @@ extern crate std;
 
 #[cfg(feature = "std")]
 mod chunker;
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
 mod manifest;
 mod path;
