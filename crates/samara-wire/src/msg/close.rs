@@ -15,22 +15,18 @@ use crate::{
 codes! {
     /// Why a session ends. Meanings: RFC 0005.
     pub enum CloseCode {
-        /// Nothing is wrong: the sender has no more use for the session.
+        /// Nothing is wrong: the sender has no more use for the session. Open one when needed.
         Done = 0, "done";
-        /// The peer broke the encoding or the order of messages. Do not try again.
-        Protocol = 1, "the protocol was broken";
         /// The two sides share no version. Update one of them.
-        Version = 2, "no common version";
-        /// The peer sent more than it was allowed to. Do not try again.
-        Limit = 3, "a limit was broken";
-        /// The peer may not use this node. Get a right first.
-        Denied = 4, "denied";
-        /// Nothing came for too long. Try again.
-        Idle = 5, "idle for too long";
-        /// The node is going away or overloaded. Try again later.
-        Busy = 6, "busy or shutting down";
+        Version = 1, "no common version";
+        /// The peer broke the encoding, a limit or the order of messages. Do not try again.
+        Protocol = 2, "the protocol was broken";
+        /// What had to come did not come in time. Try again.
+        TimedOut = 3, "timed out";
+        /// The node is going away. Try again later.
+        Shutdown = 4, "shutting down";
         /// The sender failed in a way that is its own fault. Try again later.
-        Internal = 7, "internal error";
+        Internal = 5, "internal error";
     }
 }
 
