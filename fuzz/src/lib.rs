@@ -6,6 +6,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = &[
+    ("samara_ticket", samara::fuzzing::ticket),
     ("tree_frontier", samara_tree::fuzzing::frontier),
     ("tree_verify", samara_tree::fuzzing::verify),
     ("wire_frame_stream", samara_wire::fuzzing::frame_stream),

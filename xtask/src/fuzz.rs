@@ -17,7 +17,7 @@ use self::targets::Target;
 pub(crate) use self::targets::check as check_targets;
 use crate::{
     args::Args,
-    sh::{self, Cmd, cargo, require},
+    sh::{self, Cmd, cargo, cmd, require},
 };
 
 /// How long one target runs unless told otherwise. Unit: seconds.
@@ -45,7 +45,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
             Ok(())
         }
         "replay" => replay(&targets),
-        "seed" => targets.iter().try_for_each(seed),
+        "seed" => seed(&targets),
         _ => run(&targets, seconds, &sanitizer),
     }
 }
@@ -69,34 +69,52 @@ fn select(all: Vec<Target>, names: &[String]) -> Result<Vec<Target>> {
     Ok(all.into_iter().filter(|target| names.is_empty() || names.contains(&target.name)).collect())
 }
 
-fn require_cargo_fuzz() -> Result<()> {
-    require("cargo-fuzz", cargo("fuzz").arg("--version"), "cargo install cargo-fuzz --locked")?;
-    require("a C++ compiler", sh::cmd("c++").arg("--version"), "apt-get install g++")
+/// A function that was just written has no target yet.
+fn require_generated(targets: &[Target]) -> Result<()> {
+    for Target { name, .. } in targets {
+        if !sh::root().join(format!("fuzz/fuzz_targets/{name}.rs")).is_file() {
+            bail!("fuzz/fuzz_targets/{name}.rs is missing; run: cargo xtask tidy --fix");
+        }
+    }
+    Ok(())
 }
 
-/// `cargo fuzz SUBCOMMAND` on the stable compiler, built beside everything else.
-fn cargo_fuzz(subcommand: &str, sanitizer: &str) -> Result<Cmd> {
+/// Builds all targets on the stable compiler, beside everything else; returns the binaries' folder.
+fn build(sanitizer: &str) -> Result<PathBuf> {
+    require("cargo-fuzz", cargo("fuzz").arg("--version"), "cargo install cargo-fuzz --locked")?;
+    require("a C++ compiler", cmd("c++").arg("--version"), "apt-get install g++")?;
+    let version = cmd("rustc").arg("-vV").read()?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.context("rustc -vV names no host")?;
     let target_dir = sh::target_dir()?.join("fuzz");
-    Ok(cargo("fuzz")
+    cargo("fuzz")
         .env("RUSTC_BOOTSTRAP", "1")
-        .args([subcommand, "--sanitizer", sanitizer, "--target-dir"])
-        .arg(target_dir))
+        .args(["build", "--sanitizer", sanitizer, "--target", host, "--target-dir"])
+        .arg(&target_dir)
+        .run()?;
+    Ok(target_dir.join(host).join("release"))
+}
+
+/// One target's libFuzzer, with its corpus and its limits.
+fn fuzzer(binaries: &Path, target: &Target, limits: &Limits) -> Result<Cmd> {
+    let artifacts = sh::root().join("fuzz/artifacts").join(&target.name);
+    let folders = [&artifacts, &corpus_dir(&target.name), &seeds_dir(&target.name)];
+    folders.into_iter().try_for_each(fs::create_dir_all)?;
+    Ok(cmd(binaries.join(&target.name))
+        .env("ASAN_OPTIONS", "detect_odr_violation=0")
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args(limits.flags(&target.name)?))
 }
 
 fn run(targets: &[Target], seconds: u64, sanitizer: &str) -> Result<()> {
-    require_cargo_fuzz()?;
+    require_generated(targets)?;
     let limits = Limits::read()?;
-    cargo_fuzz("build", sanitizer)?.run()?;
+    let binaries = build(sanitizer)?;
     for target in targets {
-        let corpus = corpus_dir(&target.name);
-        fs::create_dir_all(&corpus)?;
-        cargo_fuzz("run", sanitizer)?
-            .arg(&target.name)
-            .args([&corpus, &seeds_dir(&target.name)])
-            .arg("--")
-            .args(limits.flags(&target.name)?)
+        fuzzer(&binaries, target, &limits)?
             .arg(format!("-max_total_time={seconds}"))
             .args(["-print_final_stats=1", "-verbosity=0"])
+            .args([corpus_dir(&target.name), seeds_dir(&target.name)])
             .run()
             .with_context(|| format!("the fuzz target {} found something", target.name))?;
     }
@@ -115,23 +133,22 @@ fn replay(targets: &[Target]) -> Result<()> {
 }
 
 /// Takes into `fuzz/seeds` what the corpus adds in coverage, the smallest inputs first.
-fn seed(target: &Target) -> Result<()> {
-    require_cargo_fuzz()?;
-    let (seeds, corpus) = (seeds_dir(&target.name), corpus_dir(&target.name));
-    fs::create_dir_all(&seeds)?;
-    fs::create_dir_all(&corpus)?;
-    cargo_fuzz("run", "address")?
-        .arg(&target.name)
-        .args([&seeds, &corpus])
-        .args(["--", "-merge=1", "-verbosity=0"])
-        .arg(format!("-max_len={SEED_LEN_MAX}"))
-        .run()?;
-    let mut files = seed_files(&target.name)?;
-    files.sort();
-    for (_, path) in files.iter().skip(SEEDS_MAX) {
-        fs::remove_file(path)?;
+fn seed(targets: &[Target]) -> Result<()> {
+    require_generated(targets)?;
+    let limits = Limits::read()?;
+    let binaries = build("address")?;
+    for target in targets {
+        fuzzer(&binaries, target, &limits)?
+            .args(["-merge=1", "-verbosity=0"])
+            .args([seeds_dir(&target.name), corpus_dir(&target.name)])
+            .run()?;
+        let mut files = seed_files(&target.name)?;
+        files.sort();
+        for (_, path) in files.iter().skip(SEEDS_MAX) {
+            fs::remove_file(path)?;
+        }
+        eprintln!("{}: {} seeds", target.name, files.len().min(SEEDS_MAX));
     }
-    eprintln!("{}: {} seeds", target.name, files.len().min(SEEDS_MAX));
     Ok(())
 }
 
