@@ -43,6 +43,9 @@ extern crate alloc;
 
 mod config;
 mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod io;
 pub mod link;
 mod mesh;

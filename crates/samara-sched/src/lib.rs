@@ -56,7 +56,7 @@ mod source;
 mod verdict;
 mod want;
 
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 

@@ -1,0 +1,173 @@
+//! Properties that the fuzz targets check, for any input. Not a stable API.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use samara_base::{BlobId, Instant, PeerId, RangeSet};
+use samara_sched::WantSpec;
+use samara_wire::FrameDecoder;
+
+use crate::{
+    Mesh, MeshConfig, SessionState,
+    io::{Accepted, Block, Input, Opened, Output, ServeError, WriteError},
+    link::{DownReason, Lane, LinkEvent, LinkId, LinkInfo},
+};
+
+const LINK: LinkId = LinkId(1);
+
+/// Lets a hostile peer say anything: the input is cut into frames, and bytes that are no frame
+/// decide how the store answers and how time passes. The mesh never panics, answers with frames
+/// that decode, sends nothing after CLOSE, and keeps its outputs in proportion.
+///
+/// # Panics
+///
+/// If a property does not hold.
+pub fn session(data: &[u8]) {
+    let mut now = Instant::from_micros(1);
+    let mut mesh = Mesh::new(MeshConfig::default(), 1);
+    let peer = PeerId::from_bytes([2; 32]);
+    let up = LinkEvent::Up { link: LINK, info: LinkInfo::reliable(peer) };
+    mesh.handle_input(now, Input::Link(up));
+    let mut spec = WantSpec::new(BlobId::from_bytes([7; 32]), [peer]);
+    spec.size_max = 1 << 30;
+    assert!(mesh.want(now, spec).is_ok(), "one want is not too many");
+    let mut closed = false;
+    let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
+    let mut buffer = BytesMut::from(data);
+    let mut dice = data.iter().copied().cycle();
+    let mut roll = move || dice.next().unwrap_or(0);
+    while let Ok(Some(frame)) = decoder.decode(&mut buffer) {
+        now = now + Duration::from_millis(u64::from(roll()));
+        let lane = if roll() % 2 == 0 { Lane::Control } else { Lane::Bulk };
+        let frames = Vec::from([frame]);
+        mesh.handle_input(now, Input::Link(LinkEvent::Frames { link: LINK, lane, frames }));
+        mesh.handle_input(now, Input::Timeout);
+        answer(&mut mesh, now, &mut roll, &mut closed);
+    }
+    let reason = DownReason::Local;
+    mesh.handle_input(now, Input::Link(LinkEvent::Down { link: LINK, reason }));
+    answer(&mut mesh, now, &mut roll, &mut closed);
+    assert_eq!(mesh.sessions().count(), 0, "nothing of the session is left");
+}
+
+/// Carries out what the mesh wants, as the dice say.
+fn answer(mesh: &mut Mesh, now: Instant, roll: &mut impl FnMut() -> u8, closed: &mut bool) {
+    for _ in 0..2_000 {
+        let Some(output) = mesh.poll_output() else { return };
+        match output {
+            Output::Transmit { link, outgoing } => {
+                assert!(!*closed, "nothing is sent after CLOSE");
+                let bytes = outgoing.frame.to_bytes();
+                let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
+                let mut buffer = BytesMut::from(&bytes[..]);
+                let frame = decoder.decode(&mut buffer).ok().flatten();
+                let whole = frame.is_some_and(|frame| {
+                    samara_wire::Message::decode(frame.kind, frame.body)
+                        .is_ok_and(|it| it.is_some())
+                });
+                assert!(whole && buffer.is_empty(), "own frames decode");
+                let (lane, bytes) = (outgoing.lane, bytes.len() as u64);
+                mesh.handle_input(now, Input::Link(LinkEvent::Sent { link, lane, bytes }));
+            }
+            Output::Close { .. } => *closed = true,
+            Output::Open(open) => {
+                let size = u64::from(roll()) << 10;
+                let held = RangeSet::from(0..u64::from(roll()));
+                let held = held.within(&(0..samara_base::leaves(size)));
+                let first = open.first_block(size, &held).map(|range| (range.clone(), block(roll)));
+                let result = match roll() % 4 {
+                    0 => Err(ServeError::Unavailable),
+                    _ => Ok(Opened { size, held, first }),
+                };
+                mesh.handle_input(now, Input::Opened { token: open.token, result });
+            }
+            Output::Read(read) => {
+                let result = block(roll);
+                mesh.handle_input(now, Input::Read { token: read.token, result });
+            }
+            Output::Write(write) => {
+                let leaves = samara_base::leaves(write.data.len() as u64);
+                let all = RangeSet::from(write.first_leaf..write.first_leaf + leaves);
+                let none = RangeSet::new();
+                let result = match roll() % 4 {
+                    0 => Err(WriteError::NotProven),
+                    1 => Ok(Accepted { good: none, bad: all, size_proven: false }),
+                    _ => Ok(Accepted { good: all, bad: none, size_proven: roll() % 2 == 0 }),
+                };
+                mesh.handle_input(now, Input::Written { token: write.token, result });
+            }
+            Output::Dial { peer } => mesh.handle_input(now, Input::DialFailed { peer }),
+            Output::Present { .. } | Output::Event(_) => {}
+        }
+    }
+    let open = mesh.sessions().any(|(_, _, state)| state == SessionState::Open);
+    assert!(!open || mesh.poll_output().is_some(), "two thousand outputs of one frame end");
+}
+
+fn block(roll: &mut impl FnMut() -> u8) -> Result<Block, ServeError> {
+    match roll() % 8 {
+        0 => Err(ServeError::Damaged(RangeSet::from(0..u64::from(roll())))),
+        1 => Err(ServeError::Internal),
+        2 => Err(ServeError::Busy),
+        _ => Ok(Block { proof: Bytes::new(), data: Bytes::from_static(&[0; 16 * 1024]) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use samara_wire::{Credit, Data, End, EndCode, Have, Hello, Message, Ping, Present, Want};
+
+    fn bytes(messages: &[Message]) -> Vec<u8> {
+        let frame = |message: &Message| message.encode(false).unwrap().to_bytes();
+        messages.iter().flat_map(frame).collect()
+    }
+
+    #[test]
+    fn conversations_keep_the_properties() {
+        let hello = Hello {
+            version_min: 1,
+            version_max: 1,
+            agent: "fuzz".into(),
+            frame_body_max: samara_wire::FRAME_BODY_MAX,
+            wants_max: 8,
+            credit: 1 << 16,
+            features: 0,
+        };
+        let want = |want| Want {
+            want,
+            blob: BlobId::from_bytes([9; 32]),
+            group: samara_base::GroupLog2::KIB16,
+            class: samara_base::Class::Bulk,
+            ranges: RangeSet::from(0..64),
+            known: RangeSet::new(),
+            size: None,
+        };
+        let held = RangeSet::from(0..200);
+        let missing = RangeSet::new();
+        let data = Bytes::from(alloc::vec![0; 64 << 10]);
+        let all = [
+            hello.into(),
+            Present { right: Bytes::from_static(b"right") }.into(),
+            Have { want: 0, size: 200 << 10, held }.into(),
+            Data { want: 0, first: 0, proof: Bytes::new(), data: data.clone() }.into(),
+            Data { want: 0, first: 64, proof: Bytes::new(), data }.into(),
+            want(0).into(),
+            want(1).into(),
+            Credit { total: 1 << 30 }.into(),
+            Ping { token: 5 }.into(),
+            End { want: 0, code: EndCode::Done, missing, retry_ms: None }.into(),
+            samara_wire::Cancel { want: 1 }.into(),
+        ];
+        for end in 0..=all.len() {
+            let script = bytes(&all[..end]);
+            session(&script);
+            for flip in 0..script.len().min(400) {
+                let mut flipped = script.clone();
+                flipped[flip] ^= 1 << (flip % 8);
+                session(&flipped);
+            }
+        }
+    }
+}
