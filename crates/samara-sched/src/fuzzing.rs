@@ -85,7 +85,7 @@ pub fn scheduler(data: &[u8]) {
             }
             3 => {
                 let held = RangeSet::from_iter([script.range(4096), script.range(4096)]);
-                scheduler.have(now, request, script.below(1 << 16) << script.byte() % 40, &held);
+                scheduler.have(now, request, script.below(1 << 16) << (script.byte() % 40), &held);
             }
             4 => {
                 let range = script.range(4096);
