@@ -41,13 +41,7 @@ fn build(data: &[u8]) -> (Vec<Cv>, samara_base::BlobId) {
 
 impl Blob {
     fn new() -> Self {
-        let mut state = 1u64;
-        let data: Vec<u8> = (0..SIZE / 8)
-            .flat_map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state ^ state >> 29).to_le_bytes()
-            })
-            .collect();
+        let data = samara_benches::random_bytes(SIZE);
         let (outboard, id) = build(&data);
         let prover = Prover::open(id, SIZE as u64, outboard.as_slice()).unwrap();
         Self { data, outboard, prover }
