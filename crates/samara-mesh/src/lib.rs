@@ -55,3 +55,7 @@ mod session;
 pub use config::MeshConfig;
 pub use mesh::Mesh;
 pub use session::SessionState;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -65,3 +65,7 @@ pub use request::{EndCause, Request, RequestId, SourceId};
 pub use scheduler::{Event, Output, Scheduler, SourceStatus, WantStatus};
 pub use verdict::{Blame, Fault, Verdict, Waiting};
 pub use want::{WantError, WantId, WantSpec};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
