@@ -2,7 +2,7 @@
 //! verify, and the same work by `bao-tree`, in one run.
 //!
 //! `cargo bench -p samara-benches --bench tree`
-#![expect(clippy::unwrap_used, missing_docs, reason = "benchmark")]
+#![expect(clippy::unwrap_used, reason = "benchmark")]
 
 use core::{hint::black_box, ops::Range};
 
