@@ -70,7 +70,7 @@ use tokio::{
     time::timeout,
 };
 
-pub use self::tuning::Tuning;
+pub use self::tuning::{Congestion, Tuning};
 use crate::{
     driver::{BindError, DialError, Driver, LocalAddrs, PeerAddr, SendError},
     events::EventSink,

@@ -24,6 +24,9 @@ pub(crate) const LANES: [Lane; 2] = [Lane::Control, Lane::Bulk];
 /// Longest reason that is told to a peer or kept from one. Unit: bytes.
 pub(crate) const REASON_MAX: usize = 256;
 
+/// What a frame has beside its body at most: kind, length and CRC-32. Unit: bytes.
+pub(crate) const FRAME_OVERHEAD: u32 = 16;
+
 /// Locks, and goes on if another thread panicked while it held the lock: every critical section in
 /// this crate leaves its data whole at each step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -64,18 +64,16 @@ pub struct Path {
     pub rate: Option<u64>,
     /// Bytes on the way or not yet taken by the receiver before the sender is held back.
     pub window: u32,
-    /// Longest frame. Unit: bytes, at most [`FRAME_LEN_MAX`].
-    pub frame_len_max: u32,
 }
 
 impl Default for Path {
-    /// No delay, unlimited, 1 MiB of window, the longest frames.
+    /// No delay, unlimited, 1 MiB of window.
     fn default() -> Self {
-        Self { delay: Duration::ZERO, rate: None, window: 1 << 20, frame_len_max: FRAME_LEN_MAX }
+        Self { delay: Duration::ZERO, rate: None, window: 1 << 20 }
     }
 }
 
-/// What holds for the whole network.
+/// What holds for the whole of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "configuration, built by literal")]
 pub struct NetOptions {
@@ -83,21 +81,31 @@ pub struct NetOptions {
     pub path: Path,
     /// How long a cut link lives, and how long a dial of an absent peer lasts.
     pub idle_timeout: Duration,
-    /// What a lane may hold that was not sent. Unit: bytes.
-    pub queue_bytes: u64,
-    /// Links that one driver may have.
-    pub links_max: usize,
 }
 
 impl Default for NetOptions {
-    /// The default [`Path`], 10 s, 8 MiB, 256 links.
+    /// The default [`Path`], 10 s.
     fn default() -> Self {
-        Self {
-            path: Path::default(),
-            idle_timeout: Duration::from_secs(10),
-            queue_bytes: 8 << 20,
-            links_max: 256,
-        }
+        Self { path: Path::default(), idle_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// What holds for one driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "configuration, built by literal")]
+pub struct MemoryOptions {
+    /// What a lane may hold that was not sent. Unit: bytes.
+    pub queue_bytes: u64,
+    /// Links open at the same time, in both directions.
+    pub links_max: usize,
+    /// Longest frame to send and to accept. Unit: bytes, at most [`FRAME_LEN_MAX`].
+    pub frame_len_max: u32,
+}
+
+impl Default for MemoryOptions {
+    /// 8 MiB, 256 links, the longest frames.
+    fn default() -> Self {
+        Self { queue_bytes: 8 << 20, links_max: 256, frame_len_max: FRAME_LEN_MAX }
     }
 }
 
@@ -142,21 +150,41 @@ impl MemoryNet {
         Self { net: Arc::default(), options }
     }
 
-    /// The driver of one peer, which reports to `sink`.
+    /// The driver of one peer, which reports to `sink`, with the default [`MemoryOptions`].
     ///
     /// # Errors
     ///
     /// [`BindError::PeerInUse`] while another driver of this peer lives.
     pub fn driver(&self, peer: PeerId, sink: EventSink) -> Result<MemoryDriver, BindError> {
+        self.driver_with(peer, MemoryOptions::default(), sink)
+    }
+
+    /// The driver of one peer, which reports to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError::PeerInUse`] while another driver of this peer lives.
+    pub fn driver_with(
+        &self,
+        peer: PeerId,
+        options: MemoryOptions,
+        sink: EventSink,
+    ) -> Result<MemoryDriver, BindError> {
         let mut net = lock(&self.net);
-        let taken = net.drivers.get(&peer).is_some_and(|node| node.strong_count() > 0);
-        if taken {
+        let taken = net.drivers.get(&peer).and_then(Weak::upgrade);
+        if taken.is_some_and(|node| !*node.gone.borrow()) {
             return Err(BindError::PeerInUse { peer });
         }
+        let options = MemoryOptions {
+            frame_len_max: options.frame_len_max.min(FRAME_LEN_MAX),
+            links_max: options.links_max.min(tokio::sync::Semaphore::MAX_PERMITS),
+            ..options
+        };
         let node = Arc::new(Node {
             peer,
+            options,
             sink,
-            links: Links::new(self.options.links_max),
+            links: Links::new(options.links_max),
             net: self.clone(),
             addrs: watch::Sender::default(),
             gone: watch::Sender::new(false),
@@ -182,9 +210,7 @@ impl MemoryNet {
     }
 
     fn path(&self, a: PeerId, b: PeerId) -> Path {
-        let mut path = lock(&self.net).paths.get(&pair(a, b)).copied().unwrap_or(self.options.path);
-        path.frame_len_max = path.frame_len_max.min(FRAME_LEN_MAX);
-        path
+        lock(&self.net).paths.get(&pair(a, b)).copied().unwrap_or(self.options.path)
     }
 }
 
@@ -194,6 +220,7 @@ fn pair(a: PeerId, b: PeerId) -> (PeerId, PeerId) {
 
 struct Node {
     peer: PeerId,
+    options: MemoryOptions,
     sink: EventSink,
     links: Links,
     net: MemoryNet,
@@ -306,15 +333,15 @@ async fn connect(near: Arc<Node>, peer: PeerId) -> Result<LinkId, DialError> {
     })?;
     let (near_end, far_end) = wire::pair(&path);
     let end = |node: &Arc<Node>, peer: PeerId, inbound: bool| {
+        let MemoryOptions { queue_bytes, frame_len_max, .. } = node.options;
         let info = LinkInfo {
-            frame_len_max: path.frame_len_max,
+            frame_len_max,
             rate: path.rate,
             rtt: Some(path.delay.saturating_mul(2)),
             ..LinkInfo::reliable(peer)
         };
         let link = node.sink.next_link();
-        let handle = Handle::new(link, peer, inbound, options.queue_bytes, path.frame_len_max);
-        (handle, info)
+        (Handle::new(link, peer, inbound, queue_bytes, frame_len_max), info)
     };
     let (far_handle, far_info) = end(&far, near.peer, true);
     let (near_handle, near_info) = end(&near, peer, false);
@@ -350,9 +377,11 @@ async fn run(
         wire::live(&handle, info, end, cut, &sink, idle_timeout, up).await;
     };
     tokio::select! {
-        () = live => {}
+        // First, since a node that is dropped whole drops its events as well.
+        biased;
         // The plug is pulled: nobody is told anything.
         _ = gone.wait_for(|gone| *gone) => {}
+        () = live => {}
     }
     handle.end(Ending::Close { reason: String::new() });
     node.links.remove(handle.link);

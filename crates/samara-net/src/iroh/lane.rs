@@ -1,6 +1,10 @@
-//! Moves frames between a lane's queue and its stream, in both directions.
+//! Moves frames between a lane's queue and its streams, in both directions.
+//!
+//! The bulk lane is striped: frame *n* travels whole on stream *n* modulo the number of stripes, and
+//! the receiver takes them in the same turn, so order needs no numbers. Why stripes at all: see
+//! [`super::Tuning::stream_receive_window`].
 
-use core::mem;
+use core::{mem, pin::pin, task::Poll};
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,11 +14,13 @@ use tokio::io::AsyncReadExt;
 
 use crate::{
     events::EventSink,
-    links::{Handle, frame_len},
+    links::{FRAME_OVERHEAD, Handle, frame_len},
 };
 
-/// Frames that a writer takes in hand at once. Unit: bytes. The last one may exceed it.
-const WRITE_BATCH: u64 = 256 << 10;
+/// Frames that a writer takes in hand at once: small ones up to this, or a single larger one. Unit:
+/// bytes. Far below the smallest window of a stripe, since a writer fills one stripe before the
+/// next and the reader waits for them in turn.
+const WRITE_BATCH: u64 = 64 << 10;
 
 /// Frames that a reader reports at once. Unit: bytes. The last one may exceed it.
 const READ_BATCH: usize = 256 << 10;
@@ -48,129 +54,169 @@ pub(super) enum Stop {
     NodeGone,
 }
 
-/// Writes what is queued until the queue is sealed and empty, then ends the stream and waits until
+/// Writes what is queued until the queue is sealed and empty, then ends the streams and waits until
 /// the peer has all of it.
 pub(super) async fn write(
     lane: Lane,
-    mut stream: SendStream,
+    mut stripes: Vec<SendStream>,
     handle: &Handle,
     sink: &EventSink,
 ) -> Stop {
+    let count = stripes.len().max(1);
+    let mut turn = 0;
     let mut frames: Vec<Encoded> = Vec::new();
-    let mut pieces: Vec<Bytes> = Vec::new();
-    let mut lengths: VecDeque<u64> = VecDeque::new();
+    let mut pieces: Vec<Vec<Bytes>> = vec![Vec::new(); count];
     while handle.outbox.take(lane, WRITE_BATCH, &mut frames).await {
-        lengths.extend(frames.iter().map(frame_len));
-        pieces.extend(
-            frames.drain(..).flat_map(Encoded::into_parts).filter(|piece| !piece.is_empty()),
-        );
-        let mut rest = pieces.as_mut_slice();
-        let mut written = 0;
-        while !rest.is_empty() {
-            let count = match stream.write_many_chunks(&mut rest).await {
-                Ok(count) => count,
+        let bytes = frames.iter().map(frame_len).sum();
+        for frame in frames.drain(..) {
+            let parts = frame.into_parts().into_iter().filter(|piece| !piece.is_empty());
+            pieces[turn].extend(parts);
+            turn = (turn + 1) % count;
+        }
+        for (stream, pieces) in stripes.iter_mut().zip(&mut pieces) {
+            if pieces.is_empty() {
+                continue;
+            }
+            match stream.write_all_chunks(pieces).await {
+                Ok(()) => pieces.clear(),
                 Err(WriteError::Stopped(_code)) => return Stop::Broken("lane stopped".to_owned()),
                 Err(error) => return Stop::Broken(error.to_string()),
-            };
-            written += u64::try_from(count).unwrap_or(u64::MAX);
-            // Whole frames are reported, so that the node counts in what it sent.
-            let mut bytes = 0;
-            while let Some(length) = lengths.front()
-                && *length <= written
-            {
-                bytes += *length;
-                written -= *length;
-                lengths.pop_front();
-            }
-            if bytes > 0 {
-                handle.outbox.sent(lane, bytes);
-                let sent = LinkEvent::Sent { link: handle.link, lane, bytes };
-                if sink.send(sent).await.is_err() {
-                    return Stop::NodeGone;
-                }
             }
         }
-        pieces.clear();
+        handle.outbox.sent(lane, bytes);
+        if sink.send(LinkEvent::Sent { link: handle.link, lane, bytes }).await.is_err() {
+            return Stop::NodeGone;
+        }
     }
-    if stream.finish().is_ok() {
-        // Whatever it says, there is nothing left to do for this lane.
+    for stream in &mut stripes {
+        // Whatever they say, there is nothing left to do for this lane.
+        let _ = stream.finish();
+    }
+    for stream in &mut stripes {
         let _ = stream.stopped().await;
     }
     Stop::Done
 }
 
-/// Reads frames and reports them until the stream ends or breaks.
+/// One stream and the bytes that came on it.
+struct Stripe {
+    stream: RecvStream,
+    reader: FrameReader,
+    buffer: BytesMut,
+    /// Whether the frame before was large, so that the next one is expected to be.
+    large: bool,
+}
+
+/// Reads frames and reports them until a stream ends or breaks.
 ///
 /// Each payload byte is moved once, from the engine's packet to its frame's place; frames are
 /// slices of that place. A large frame has a buffer to itself, small frames share one.
 pub(super) async fn read(
     lane: Lane,
-    mut stream: RecvStream,
+    streams: Vec<RecvStream>,
     frame_len_max: u32,
     handle: &Handle,
     sink: &EventSink,
 ) -> Stop {
-    let mut reader = FrameReader::new(body_max(frame_len_max));
-    let mut buffer = BytesMut::new();
+    let body_max = frame_len_max.saturating_sub(FRAME_OVERHEAD);
+    let mut stripes: Vec<Stripe> = streams
+        .into_iter()
+        .map(|stream| Stripe {
+            stream,
+            reader: FrameReader::new(body_max),
+            buffer: BytesMut::new(),
+            large: false,
+        })
+        .collect();
+    let count = stripes.len().max(1);
+    let mut turn = 0;
     let mut pool = Pool::default();
-    let mut batch: Vec<RawFrame> = Vec::new();
-    // Whether the frame before was large, so that the next one is expected to be.
-    let mut large = false;
+    let mut batch = Batch::default();
     loop {
-        let need = reader.need();
-        let limit = if need > LARGE {
-            large = true;
-            pool.make_room(&mut buffer, need, need);
-            need
-        } else if mem::take(&mut large) {
-            pool.make_room(&mut buffer, need.max(PEEK), PEEK);
-            need.max(PEEK)
-        } else {
-            pool.make_room(&mut buffer, need, SMALL_BUFFER);
-            buffer.capacity() - buffer.len()
-        };
-        match stream.read_buf(&mut (&mut buffer).limit(limit)).await {
-            Ok(0) => return Stop::Done,
-            Ok(_count) => {}
-            Err(error) => return Stop::Broken(error.to_string()),
-        }
-        let mut bytes = 0;
-        loop {
-            let next = reader.next_frame(&mut buffer);
-            let whole = matches!(next, Ok(Some(_)));
-            let failure = match next {
-                Ok(Some(frame)) => {
-                    bytes += frame.body.len();
-                    batch.push(frame);
-                    None
-                }
-                Ok(None) => None,
-                Err(error) => Some(error),
-            };
-            let full = bytes >= READ_BATCH || batch.len() >= READ_BATCH_FRAMES;
-            if (!whole || full) && !batch.is_empty() {
-                let frames = mem::take(&mut batch);
-                bytes = 0;
-                let event = LinkEvent::Frames { link: handle.link, lane, frames };
-                if sink.send(event).await.is_err() {
+        let Some(stripe) = stripes.get_mut(turn) else { return Stop::Done };
+        match stripe.reader.next_frame(&mut stripe.buffer) {
+            Ok(Some(frame)) => {
+                batch.push(frame);
+                turn = (turn + 1) % count;
+                if batch.is_full() && !batch.report(lane, handle, sink).await {
                     return Stop::NodeGone;
                 }
+                continue;
             }
-            if let Some(error) = failure {
-                return Stop::Protocol(error);
+            Ok(None) => {}
+            Err(error) => {
+                // What came before it was in order.
+                return if batch.report(lane, handle, sink).await {
+                    Stop::Protocol(error)
+                } else {
+                    Stop::NodeGone
+                };
             }
-            if !whole {
-                break;
+        }
+        let Stripe { stream, reader, buffer, large } = stripe;
+        let need = reader.need();
+        let limit = if need > LARGE {
+            *large = true;
+            pool.make_room(buffer, need, need);
+            need
+        } else if mem::take(large) {
+            pool.make_room(buffer, need.max(PEEK), PEEK);
+            need.max(PEEK)
+        } else {
+            pool.make_room(buffer, need, SMALL_BUFFER);
+            buffer.capacity() - buffer.len()
+        };
+        let mut room = (&mut *buffer).limit(limit);
+        let mut read = pin!(stream.read_buf(&mut room));
+        let read = match futures::poll!(read.as_mut()) {
+            Poll::Ready(read) => read,
+            Poll::Pending => {
+                // Nothing more for now: report what there is before waiting.
+                if !batch.report(lane, handle, sink).await {
+                    return Stop::NodeGone;
+                }
+                read.await
             }
+        };
+        match read {
+            Ok(0) => {
+                return if batch.report(lane, handle, sink).await {
+                    Stop::Done
+                } else {
+                    Stop::NodeGone
+                };
+            }
+            Ok(_bytes) => {}
+            Err(error) => return Stop::Broken(error.to_string()),
         }
     }
 }
 
-/// What a frame may have beside its body. Unit: bytes.
-const OVERHEAD: u32 = 16;
+/// Frames to be reported together.
+#[derive(Default)]
+struct Batch {
+    frames: Vec<RawFrame>,
+    bytes: usize,
+}
 
-fn body_max(frame_len_max: u32) -> u32 {
-    frame_len_max.saturating_sub(OVERHEAD)
+impl Batch {
+    fn push(&mut self, frame: RawFrame) {
+        self.bytes += frame.body.len();
+        self.frames.push(frame);
+    }
+
+    const fn is_full(&self) -> bool {
+        self.bytes >= READ_BATCH || self.frames.len() >= READ_BATCH_FRAMES
+    }
+
+    /// `false` if nobody takes events any more.
+    async fn report(&mut self, lane: Lane, handle: &Handle, sink: &EventSink) -> bool {
+        if self.frames.is_empty() {
+            return true;
+        }
+        let Self { frames, .. } = mem::take(self);
+        sink.send(LinkEvent::Frames { link: handle.link, lane, frames }).await.is_ok()
+    }
 }
 
 /// Buffers whose frames the node may have let go of. A buffer that nobody else holds is used

@@ -26,58 +26,62 @@ pub(super) const CODE_CLOSED: VarInt = VarInt::from_u32(0);
 /// Application code of a close because the peer broke the protocol.
 pub(super) const CODE_PROTOCOL: VarInt = VarInt::from_u32(1);
 
-/// First byte on each stream. Unknown values are refused.
-const LANE_CONTROL: u8 = 0;
-const LANE_BULK: u8 = 1;
+/// Streams of the bulk lane. Fixed by the protocol version.
+pub(super) const STRIPES: u8 = 4;
+
+/// First byte of the control lane's stream. Those of the bulk lane have 1 to [`STRIPES`], in turn.
+/// Other values are refused.
+const CONTROL: u8 = 0;
 
 /// How often the path is looked at.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
 
-/// Both lanes' streams.
-pub(super) struct Streams {
-    control: (SendStream, RecvStream),
-    bulk: (SendStream, RecvStream),
-}
+/// All streams of a link, the control lane's first.
+pub(super) struct Streams(Vec<(SendStream, RecvStream)>);
 
 /// Opens both lanes. The side that dialled does.
 pub(super) async fn open(connection: &Connection) -> Result<Streams, ConnectionError> {
-    let open = async |header: u8| -> Result<(SendStream, RecvStream), ConnectionError> {
+    let mut streams = Vec::new();
+    for header in CONTROL..=STRIPES {
         let (mut send, recv) = connection.open_bi().await?;
-        match send.write_all(&[header]).await {
-            Ok(()) => Ok((send, recv)),
-            Err(WriteError::ConnectionLost(error)) => Err(error),
-            // Nobody has stopped or closed the stream before its first byte, but if so, the
-            // connection tells why.
-            Err(_other) => Err(connection.closed().await),
+        if header == CONTROL {
+            // Cannot fail on a stream that was opened just now. If it did, the lanes would merely
+            // be equal.
+            let _ = send.set_priority(CONTROL_PRIORITY);
         }
-    };
-    Ok(Streams { control: open(LANE_CONTROL).await?, bulk: open(LANE_BULK).await? })
+        match send.write_all(&[header]).await {
+            Ok(()) => streams.push((send, recv)),
+            Err(WriteError::ConnectionLost(error)) => return Err(error),
+            // Nobody stops or closes a stream before its first byte; if so, the connection tells.
+            Err(_other) => return Err(connection.closed().await),
+        }
+    }
+    Ok(Streams(streams))
 }
 
-/// Accepts both lanes, in either order.
+/// Accepts both lanes' streams, in any order.
 pub(super) async fn accept(connection: &Connection) -> Result<Streams, String> {
-    let (mut control, mut bulk) = (None, None);
-    loop {
+    let mut streams: [Option<(SendStream, RecvStream)>; 1 + STRIPES as usize] = Default::default();
+    while streams.iter().any(Option::is_none) {
         let (send, mut recv) = connection.accept_bi().await.map_err(|error| error.to_string())?;
         let mut header = [0; 1];
         recv.read_exact(&mut header).await.map_err(|error| error.to_string())?;
-        let slot = match header {
-            [LANE_CONTROL] => &mut control,
-            [LANE_BULK] => &mut bulk,
-            [other] => return Err(format!("lane {other} is unknown")),
+        let [header] = header;
+        if header == CONTROL {
+            let _ = send.set_priority(CONTROL_PRIORITY);
+        }
+        let Some(slot) = streams.get_mut(usize::from(header)) else {
+            return Err(format!("stream {header} of a link is unknown"));
         };
         if slot.replace((send, recv)).is_some() {
-            return Err("the same lane was opened twice".to_owned());
-        }
-        if control.is_some() && bulk.is_some() {
-            break;
+            return Err(format!("stream {header} of a link was opened twice"));
         }
     }
-    match (control, bulk) {
-        (Some(control), Some(bulk)) => Ok(Streams { control, bulk }),
-        _ => Err("a lane is missing".to_owned()),
-    }
+    Ok(Streams(streams.into_iter().flatten().collect()))
 }
+
+/// The engine serves streams of higher priority first; bulk has 0.
+const CONTROL_PRIORITY: i32 = 1;
 
 /// What is known of the connection now.
 fn info(connection: &Connection, peer: PeerId, frame_len_max: u32) -> LinkInfo {
@@ -147,9 +151,10 @@ fn spawn(
     streams: Streams,
 ) -> JoinSet<(Part, Stop)> {
     let mut tasks = JoinSet::new();
-    // Cannot fail: the stream was opened just now. If it did, the lanes would merely be equal.
-    let _ = streams.control.0.set_priority(1);
-    for (lane, (send, recv)) in [(Lane::Control, streams.control), (Lane::Bulk, streams.bulk)] {
+    let mut streams = streams.0.into_iter();
+    let control: Vec<_> = streams.by_ref().take(1).collect();
+    for (lane, streams) in [(Lane::Control, control), (Lane::Bulk, streams.collect())] {
+        let (send, recv): (Vec<_>, Vec<_>) = streams.into_iter().unzip();
         let (to, from) = (Arc::clone(handle), sink.clone());
         tasks.spawn(async move {
             (Part::Read(lane), lane::read(lane, recv, frame_len_max, &to, &from).await)

@@ -13,7 +13,7 @@ use tokio::{
 use super::Path;
 use crate::{
     events::EventSink,
-    links::{Handle, LANES, frame_len},
+    links::{FRAME_OVERHEAD, Handle, LANES, frame_len},
 };
 
 /// What is on its way to the other end.
@@ -59,6 +59,7 @@ pub(super) async fn live(
     up: Option<oneshot::Sender<()>>,
 ) {
     let link = handle.link;
+    let body_max = info.frame_len_max.saturating_sub(FRAME_OVERHEAD);
     if sink.send(LinkEvent::Up { link, info }).await.is_err() {
         return;
     }
@@ -71,7 +72,7 @@ pub(super) async fn live(
     let ended = async {
         tokio::select! {
             never = pump(handle, &path, &window, outgoing, sink) => match never {},
-            reason = deliver(handle, &path, incoming, cut.clone(), sink, idle_timeout) => reason,
+            reason = deliver(handle, body_max, incoming, cut.clone(), sink, idle_timeout) => reason,
             () = starve(cut.clone(), idle_timeout) => DownReason::TimedOut,
             () = sink.closed() => DownReason::Local,
         }
@@ -147,13 +148,12 @@ async fn pump(
 /// Hands what arrives to the node until the link ends from the other side.
 async fn deliver(
     handle: &Handle,
-    path: &Path,
+    body_max: u32,
     mut incoming: mpsc::UnboundedReceiver<Flight>,
     mut cut: watch::Receiver<bool>,
     sink: &EventSink,
     idle_timeout: Duration,
 ) -> DownReason {
-    let body_max = path.frame_len_max.saturating_sub(16);
     let mut readers = LANES.map(|lane| (lane, FrameReader::new(body_max), BytesMut::new()));
     let mut held = VecDeque::new();
     loop {
