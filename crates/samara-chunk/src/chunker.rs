@@ -164,6 +164,8 @@ impl Chunker {
 
     /// Appends to what is held, without letting the buffer grow beyond twice the maximum.
     fn hold(&mut self, bytes: &[u8]) {
+        //= rfcs/0004-chunking.md#chunk-5
+        //# A chunker MUST hold back fewer bytes than the maximum of its profile.
         let len = self.held.len() + bytes.len();
         debug_assert!(len <= 2 * self.cutter.max, "less than the maximum before and behind `head`");
         if len > self.held.capacity() {

@@ -1,4 +1,11 @@
 //! The limits of RFC 0004. Each has a test at both sides.
+//!
+//! ```
+//! use samara_chunk::{check_path, limits};
+//!
+//! assert!(check_path(&vec![b'n'; limits::NAME_BYTES_MAX]).is_ok());
+//! assert!(check_path(&vec![b'n'; limits::NAME_BYTES_MAX + 1]).is_err());
+//! ```
 
 /// Longest path of an entry. Unit: bytes.
 pub const PATH_BYTES_MAX: usize = 4096;

@@ -51,6 +51,14 @@ fn pushed(data: &[u8], params: ChunkerParams, piece: usize) -> Vec<(u64, u32)> {
 //= rfcs/0004-chunking.md#chunk-3
 //= type=test
 //# A chunker MUST place the same cuts whatever the pieces in which it receives a blob.
+//
+//= rfcs/0004-chunking.md#chunk-4
+//= type=test
+//# The id of a chunk MUST be the BLAKE3 hash of the chunk's bytes.
+//
+//= rfcs/0004-chunking.md#chunk-5
+//= type=test
+//# A chunker MUST hold back fewer bytes than the maximum of its profile.
 #[test]
 fn cuts_are_those_of_the_crate_over_the_whole_blob() {
     let params = ChunkerParams::Kib16;

@@ -180,6 +180,12 @@ impl Decoder {
         self.summary
     }
 
+    /// Upper bound of the memory that the decoder holds beside itself. Unit: bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.track.path.capacity() + self.track.ends.capacity() * size_of::<u16>()
+    }
+
     /// Whether the end of the manifest was taken.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -192,6 +198,11 @@ impl Decoder {
     ///
     /// The bytes are not a manifest. The decoder stays failed and answers with the same error.
     pub fn step<'a>(&'a mut self, input: &'a [u8]) -> Result<Step<'a>, DecodeError> {
+        //= rfcs/0004-chunking.md#coll-13
+        //# A decoder MUST give the same answer on every operating system.
+        //
+        //= rfcs/0004-chunking.md#coll-14
+        //# A decoder MUST NOT reserve memory for more than one path and the bytes at hand.
         let result = match self.phase {
             Phase::Failed(error) => return Err(error),
             Phase::Header => {

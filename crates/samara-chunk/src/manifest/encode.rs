@@ -117,6 +117,8 @@ impl ManifestEncoder {
     /// The entry is refused; nothing was appended and the encoder is as it was, so the caller may
     /// leave the entry out and go on.
     pub fn push(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        //= rfcs/0004-chunking.md#coll-1
+        //# An encoder MUST write a collection in the one form that this section gives.
         check_path(entry.path)?;
         self.check_place(entry.path)?;
         let bytes = self.check_limits(entry)?;

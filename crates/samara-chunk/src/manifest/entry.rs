@@ -20,6 +20,8 @@ impl Mode {
     /// The permission bits of `st_mode`, as `stat` gives it; all other bits are dropped.
     #[must_use]
     pub const fn from_st_mode(st_mode: u32) -> Self {
+        //= rfcs/0004-chunking.md#coll-10
+        //# An encoder MUST drop all bits of a mode but the nine permissions.
         Self((st_mode & 0o777) as u16)
     }
 

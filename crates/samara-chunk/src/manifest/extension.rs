@@ -103,6 +103,8 @@ impl<'a> Extensions<'a> {
             if kind % 2 == 0 {
                 return Err(at(rest, ExtensionProblem::UnknownCritical { kind }));
             }
+            //= rfcs/0004-chunking.md#coll-16
+            //# A decoder MUST skip an extension of an odd type that it does not know.
             above = Some(kind);
             rest = after;
         }

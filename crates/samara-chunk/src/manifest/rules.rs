@@ -136,6 +136,9 @@ impl Rules {
     }
 
     fn link_hazard(&self, path: &[u8], target: &[u8]) -> Option<Hazard> {
+        //= rfcs/0004-chunking.md#coll-17
+        //# An extractor MUST refuse a link whose target is not inside the collection, unless its
+        //# user allows such links.
         match (self.links, LinkTarget::of(path, target)) {
             (LinkRule::None, _) => return Some(Hazard::Link),
             (LinkRule::Inside, LinkTarget::Absolute) => return Some(Hazard::LinkAbsolute),
@@ -220,11 +223,15 @@ impl core::error::Error for RuleError {}
 type FoldHash = [u8; 16];
 
 pub(super) fn check(mut entries: Entries<'_>, rules: &Rules) -> Result<(), RuleError> {
+    //= rfcs/0004-chunking.md#coll-18
+    //# An extractor MUST refuse a name that its system can't hold or takes for another one, before
+    //# it writes anything.
     let mut index = 0;
     // The folded path of each entry, as a hash that is made from that of its directory: the cost
     // is that of the name, however deep the entry lies.
     let mut above: Vec<FoldHash> = Vec::new();
     let mut seen: Vec<(FoldHash, u32)> = Vec::new();
+    let mut folded = Vec::new();
     while let Some(entry) = entries.next_entry() {
         if let Some(hazard) = rules.hazard(&entry) {
             return Err(RuleError { index, hazard });
@@ -232,7 +239,11 @@ pub(super) fn check(mut entries: Entries<'_>, rules: &Rules) -> Result<(), RuleE
         if rules.case_insensitive {
             let depth = entry.path.iter().filter(|byte| **byte == b'/').count();
             above.truncate(depth);
-            let hash = fold(above.last().copied().unwrap_or_default(), entry.name());
+            folded.clear();
+            folded.extend_from_slice(&above.last().copied().unwrap_or_default());
+            fold(entry.name(), &mut folded);
+            let mut hash = FoldHash::default();
+            hash.copy_from_slice(&blake3::hash(&folded).as_bytes()[..16]);
             above.push(hash);
             seen.push((hash, index));
         }
@@ -246,22 +257,20 @@ pub(super) fn check(mut entries: Entries<'_>, rules: &Rules) -> Result<(), RuleE
     }
 }
 
-/// The hash of a name without its case, in the directory with the hash `parent`.
-fn fold(parent: FoldHash, name: &[u8]) -> FoldHash {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&parent);
+/// Appends a name without its case.
+fn fold(name: &[u8], out: &mut Vec<u8>) {
+    if name.is_ascii() {
+        out.extend(name.iter().map(u8::to_ascii_lowercase));
+        return;
+    }
     for chunk in name.utf8_chunks() {
         // Upper case first: it joins what has one capital letter (`ſ` and `s`, `ς` and `σ`).
-        let folded =
-            chunk.valid().chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
-        for letter in folded {
-            hasher.update(letter.encode_utf8(&mut [0; 4]).as_bytes());
+        let upper = chunk.valid().chars().flat_map(char::to_uppercase);
+        for letter in upper.flat_map(char::to_lowercase) {
+            out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
         }
-        hasher.update(chunk.invalid());
+        out.extend_from_slice(chunk.invalid());
     }
-    let mut hash = FoldHash::default();
-    hasher.finalize_xof().fill(&mut hash);
-    hash
 }
 
 /// Cuts a name to the longest length, between characters, so that what was UTF-8 stays UTF-8.
@@ -310,3 +319,6 @@ fn is_device(name: &[u8]) -> bool {
     let superscripts = ["\u{b9}", "\u{b2}", "\u{b3}"].map(str::as_bytes);
     numbered && (matches!(digit, [b'0'..=b'9']) || superscripts.contains(&digit))
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,3 +121,31 @@ fn the_builder_blames_the_entry() {
     assert_eq!(out, b"kept");
     assert_eq!(error.to_string(), "entry 2: the entry lies below a file or a link");
 }
+
+//= rfcs/0004-chunking.md#coll-14
+//= type=test
+//# A decoder MUST NOT reserve memory for more than one path and the bytes at hand.
+#[test]
+fn a_decoder_keeps_one_path_whatever_the_manifest_says() {
+    // 64 directories, each in the one before, the last 16 with long names; then many short ones
+    // at the bottom, each of which stands for a path of 4,000 bytes.
+    let mut bytes = Vec::from(*b"SmraCol\x01\x00");
+    for depth in 0..63 {
+        let name = if depth < 48 { &b"d"[..] } else { &[b'n'; 255] };
+        bytes.extend_from_slice(&[2, depth, 0, u8::try_from(name.len()).unwrap()]);
+        bytes.extend_from_slice(name);
+        bytes.extend_from_slice(&[0x41, 0xed]);
+    }
+    for last in 1..=255 {
+        if last != b'/' && last != b'.' {
+            bytes.extend_from_slice(&[3, 63, 0, 1, last, 1, b'x']);
+        }
+    }
+    let (mut decoder, mut rest, mut longest) = (Decoder::new(), &bytes[..], 0);
+    while let Ok((entry, used)) = decoder.next_of_whole(rest).map(Option::unwrap) {
+        longest = longest.max(entry.path.len());
+        rest = &rest[used..];
+    }
+    assert!(rest.is_empty() && longest > 3_900, "{longest}");
+    assert!(decoder.memory_bytes() <= 2 * 4_096 + 2 * 64 * 2, "{}", decoder.memory_bytes());
+}
