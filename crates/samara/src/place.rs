@@ -1,0 +1,166 @@
+//! Where a fetch puts its result: staged beside the destination, moved into place at the end.
+
+use core::time::Duration;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use samara_base::BlobId;
+use samara_chunk::{EntryKind, Manifest, Mode, Mtime};
+use samara_store::{RootId, Store, Target};
+
+use crate::{
+    error::FetchError,
+    share::{to_bytes, to_path},
+    ticket::Format,
+};
+
+/// A destination. While the fetch runs, everything is under `staged`.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Where the result will be.
+    path: PathBuf,
+    /// Directory registered with the store: the destination's own for a file, the staged one for a
+    /// collection.
+    root: RootId,
+    /// Staged name below `root` for a file; final name beside it.
+    staged: Vec<u8>,
+    name: Vec<u8>,
+    /// The staged directory of a collection.
+    pub(crate) directory: PathBuf,
+    replace: bool,
+}
+
+/// Checks a destination and registers it with the store. Nothing that exists is touched.
+pub(crate) fn prepare(
+    store: &Store,
+    output: &Path,
+    name: Option<&[u8]>,
+    id: &BlobId,
+    format: Format,
+    replace: bool,
+) -> Result<Place, FetchError> {
+    let mut path = output.to_owned();
+    // A file goes into a directory that is there already, as with `cp`.
+    if format == Format::Blob && output.is_dir() {
+        let name = name.ok_or_else(|| FetchError::BadPath { path: path.clone() })?;
+        path.push(to_path(name));
+    }
+    let Some(name) = path.file_name() else { return Err(FetchError::BadPath { path }) };
+    let name = to_bytes(name);
+    match fs::symlink_metadata(&path) {
+        Ok(found) if !replace || (format == Format::Blob && found.is_dir()) => {
+            return Err(FetchError::Exists { path });
+        }
+        Ok(found) if format == Format::Collection && !found.is_dir() => {
+            return Err(FetchError::Exists { path });
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(FetchError::Io { path, error }),
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |error| FetchError::Io { path, error }
+    };
+    fs::create_dir_all(&parent).map_err(io(&parent))?;
+    let parent = fs::canonicalize(&parent).map_err(io(&parent))?;
+    let path = parent.join(to_path(&name));
+    // The same for the same blob and name, so that the next attempt finds it.
+    let mut staged = b".".to_vec();
+    staged.extend(name.iter().take(200));
+    staged.extend_from_slice(format!(".{}.samara-part", id.fmt_short()).as_bytes());
+    let directory = parent.join(to_path(&staged));
+    let root = if format == Format::Collection {
+        fs::create_dir_all(&directory).map_err(io(&directory))?;
+        store.staging_root(&directory)?
+    } else {
+        store.root(&parent)?
+    };
+    Ok(Place { path, root, staged, name, directory, replace })
+}
+
+impl Place {
+    /// Where the bytes of a single file go.
+    pub(crate) fn file_target(&self) -> Target {
+        let mode = u32::from(Mode::FILE.bits());
+        Target::File { root: self.root, rel: self.staged.clone(), mode, mtime: None }
+    }
+
+    /// Where the bytes of a collection's file go.
+    pub(crate) fn entry_target(&self, rel: &[u8], mode: Mode, mtime: Option<Mtime>) -> Target {
+        Target::File {
+            root: self.root,
+            rel: rel.to_vec(),
+            mode: u32::from(mode.bits()),
+            // Times before 1970 are not kept: the file gets the time of its arrival.
+            mtime: mtime.and_then(|mtime| {
+                let seconds = u64::try_from(mtime.seconds()).ok()?;
+                Some(Duration::new(seconds, mtime.nanos()))
+            }),
+        }
+    }
+
+    /// The registered directory.
+    pub(crate) const fn root(&self) -> RootId {
+        self.root
+    }
+
+    /// Moves a finished file to its name.
+    pub(crate) fn publish_file(&self, store: &Store, id: &BlobId) -> Result<PathBuf, FetchError> {
+        let staged = self.directory.as_path();
+        if !staged.exists() {
+            // The blob was here already, somewhere else: write it out.
+            store.export(id, &self.path, self.replace)?;
+            return Ok(self.path.clone());
+        }
+        store.publish_file(id, &self.name, self.replace)?;
+        Ok(self.path.clone())
+    }
+
+    /// Moves a finished directory to its name, or, if it may replace, its entries into the
+    /// directory that is there: each file atomically, and what is not in the collection stays.
+    pub(crate) fn publish_directory(
+        &self,
+        store: &Store,
+        manifest: &Manifest<Bytes>,
+    ) -> Result<PathBuf, FetchError> {
+        if self.replace && self.path.is_dir() {
+            store.checkpoint()?;
+            self.merge(manifest)?;
+            store.move_root(self.root, &self.path)?;
+            // Only directories are left in it.
+            fs::remove_dir_all(&self.directory).map_err(|error| self.failed(&self.directory, error))?;
+        } else {
+            store.publish_root(self.root, &self.path)?;
+        }
+        Ok(self.path.clone())
+    }
+
+    fn merge(&self, manifest: &Manifest<Bytes>) -> Result<(), FetchError> {
+        let mut entries = manifest.iter();
+        while let Some(entry) = entries.next_entry() {
+            let rel = to_path(entry.path);
+            let (from, to) = (self.directory.join(&rel), self.path.join(&rel));
+            if matches!(entry.kind, EntryKind::Directory { .. }) {
+                match fs::create_dir(&to) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && to.is_dir() => {}
+                    result => result.map_err(|error| self.failed(&to, error))?,
+                }
+            } else if from.symlink_metadata().is_ok() {
+                fs::rename(&from, &to).map_err(|error| self.failed(&to, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, path: &Path, error: io::Error) -> FetchError {
+        FetchError::Io { path: path.to_owned(), error }
+    }
+}
