@@ -242,6 +242,7 @@ mod tests {
                 left.advance(take);
             }
             assert_eq!(bytes, frame.to_bytes());
+            assert!(left.is_empty() && !frame.is_empty());
         }
         let parts = frame.clone().into_parts().concat();
         assert_eq!(parts, frame.to_bytes());
