@@ -83,7 +83,10 @@ pub use manifest::{
     MANIFEST_VERSION, Manifest, ManifestBuilder, ManifestEncoder, Mode, Mtime, RuleError, Rules,
     Step, Summary,
 };
-pub use path::{NameProblem, PathError, RESERVED_PREFIX, check_name, check_path, compare_paths};
+pub use path::{
+    NameProblem, PathError, RESERVED_PREFIX, RESERVED_SUFFIX, check_name, check_path,
+    compare_paths, is_reserved,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -2,9 +2,33 @@ use core::{cmp::Ordering, fmt};
 
 use crate::limits::{DEPTH_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX};
 
-/// Names that begin with this (in any mix of ASCII case) belong to Samara: a receiver keeps the
-/// unfinished parts of a transfer under such names, so no collection may bring one.
+/// Names that begin with this are reserved; see [`is_reserved`].
 pub const RESERVED_PREFIX: &[u8] = b".samara-";
+
+/// Names that end in this are reserved; see [`is_reserved`].
+pub const RESERVED_SUFFIX: &[u8] = b".samara-part";
+
+/// Whether a name belongs to Samara: a receiver keeps the unfinished parts of a transfer under such
+/// names, so no collection may bring one, and whoever shares a directory passes over them. In any
+/// mix of ASCII case.
+///
+/// ```
+/// use samara_chunk::is_reserved;
+///
+/// assert!(is_reserved(b".movie.mp4.af1349b9f5.samara-part"));
+/// assert!(!is_reserved(b"samara.txt"));
+/// ```
+#[must_use]
+pub fn is_reserved(name: &[u8]) -> bool {
+    let head = name.get(..RESERVED_PREFIX.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(RESERVED_PREFIX)) || ends_reserved(name)
+}
+
+/// Whether a name has [`RESERVED_SUFFIX`].
+pub(crate) fn ends_reserved(name: &[u8]) -> bool {
+    let tail = name.len().checked_sub(RESERVED_SUFFIX.len()).and_then(|at| name.get(at..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(RESERVED_SUFFIX))
+}
 
 /// What is wrong with a name or a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +42,7 @@ pub enum NameProblem {
     Slash,
     /// A name contains the byte 0.
     Nul,
-    /// A component begins with [`RESERVED_PREFIX`].
+    /// A component [`is_reserved`].
     Reserved,
     /// A component is longer than [`NAME_BYTES_MAX`].
     NameTooLong,
@@ -37,9 +61,10 @@ impl fmt::Display for NameProblem {
             Self::Dots => f.write_str("a component of the path is `.` or `..`"),
             Self::Slash => f.write_str("a name contains `/`"),
             Self::Nul => f.write_str("a name contains the byte 0"),
-            Self::Reserved => {
-                f.write_str("names that begin with `.samara-` are reserved; rename the file")
-            }
+            Self::Reserved => f.write_str(
+                "names that begin with `.samara-` or end in `.samara-part` are those of \
+                     unfinished transfers; rename the file or leave it out",
+            ),
             Self::NameTooLong => write!(f, "a name is longer than {NAME_BYTES_MAX} bytes"),
             Self::PathTooLong => write!(f, "the path is longer than {PATH_BYTES_MAX} bytes"),
             Self::TooDeep => write!(f, "the path has more than {DEPTH_MAX} components"),
@@ -85,11 +110,7 @@ pub fn check_name(name: &[u8]) -> Result<(), NameProblem> {
             _ => {}
         }
     }
-    let head = name.get(..RESERVED_PREFIX.len());
-    if head.is_some_and(|head| head.eq_ignore_ascii_case(RESERVED_PREFIX)) {
-        return Err(NameProblem::Reserved);
-    }
-    Ok(())
+    if is_reserved(name) { Err(NameProblem::Reserved) } else { Ok(()) }
 }
 
 /// Checks a whole path: components separated by single `/`, relative.
@@ -162,6 +183,8 @@ mod tests {
             (b"a\0b", 0, NameProblem::Nul),
             (b".samara-", 0, NameProblem::Reserved),
             (b"a/.SaMaRa-x", 2, NameProblem::Reserved),
+            (b"a/x.SaMaRa-pArt", 2, NameProblem::Reserved),
+            (b".samara-part", 0, NameProblem::Reserved),
         ] {
             assert_eq!(problem(path), Some((offset, expected)), "{path:?}");
         }

@@ -175,8 +175,8 @@ fn names_out_of_order() {
 
 //= rfcs/0004-chunking.md#coll-9
 //= type=test
-//# A decoder MUST refuse a name that is empty, is `.` or `..`, contains `/` or the byte 0, or begins
-//# with `.samara-` in any mix of ASCII case.
+//# A decoder MUST refuse a name that is empty, is `.` or `..`, contains `/` or the byte 0, begins
+//# with `.samara-` or ends in `.samara-part`, in any mix of ASCII case.
 #[test]
 fn names_that_lead_elsewhere() {
     for (name, problem) in [
@@ -189,6 +189,7 @@ fn names_that_lead_elsewhere() {
         (b"a\0", NameProblem::Nul),
         (b".samara-", NameProblem::Reserved),
         (b".SAMARA-part", NameProblem::Reserved),
+        (b"x.samara-PART", NameProblem::Reserved),
     ] {
         let len = u8::try_from(name.len()).unwrap();
         let entry = [&[3, 0, 0, len][..], name, b"\x01x"].concat();

@@ -356,7 +356,7 @@ impl Decoder {
         let start = self.track.go(name.depth, name.shared, name.suffix, is_directory);
         //= rfcs/0004-chunking.md#coll-9
         //# A decoder MUST refuse a name that is empty, is `.` or `..`, contains `/` or the byte 0,
-        //# or begins with `.samara-` in any mix of ASCII case.
+        //# begins with `.samara-` or ends in `.samara-part`, in any mix of ASCII case.
         check_name(self.track.path().get(start..).unwrap_or_default()).map_err(|problem| {
             DecodeError {
                 offset: name.offset,

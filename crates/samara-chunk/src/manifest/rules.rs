@@ -2,7 +2,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::{Entries, Entry, EntryKind, LinkTarget};
-use crate::{limits::NAME_BYTES_MAX, path::check_name};
+use crate::{
+    limits::NAME_BYTES_MAX,
+    path::{check_name, ends_reserved},
+};
 
 /// What the system that a collection is extracted on can hold, and what its user wants.
 ///
@@ -273,12 +276,18 @@ fn fold(name: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Cuts a name to the longest length, between characters, so that what was UTF-8 stays UTF-8.
+/// Cuts a name to the longest length, between characters, so that what was UTF-8 stays UTF-8, and
+/// spoils an ending that is reserved.
 fn cut_name(name: &mut Vec<u8>) {
     if name.len() > NAME_BYTES_MAX {
         let is_start = |at: &usize| name.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
         let end = (0..=NAME_BYTES_MAX).rev().find(is_start).unwrap_or(NAME_BYTES_MAX);
         name.truncate(end);
+    }
+    if ends_reserved(name)
+        && let Some(last) = name.last_mut()
+    {
+        *last = b'_';
     }
 }
 

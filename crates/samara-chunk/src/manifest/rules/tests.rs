@@ -148,6 +148,7 @@ fn suggested_names_become_safe() {
         (b"CON", b"CON", b"_CON"),
         (b"what? ", b"what? ", b"what__"),
         (b".SAMARA-x", b"_.SAMARA-x", b"_.SAMARA-x"),
+        (b"x.Samara-Part", b"x.Samara-Par_", b"x.Samara-Par_"),
         (b"\xff\xfe.txt", b"\xff\xfe.txt", b"__.txt"),
         ("\u{202e}fdp.exe".as_bytes(), b"_fdp.exe", b"_fdp.exe"),
     ] {
@@ -160,4 +161,8 @@ fn suggested_names_become_safe() {
     assert!(core::str::from_utf8(&safe).is_ok());
     let reserved = [b".samara-", &[b'x'; 300][..]].concat();
     assert_eq!(Rules::UNIX.sanitise(&reserved).len(), 255);
+    // Cut right behind what is then a reserved ending.
+    let ending = [&[b'x'; 243][..], b".samara-part-of-a-longer-name"].concat();
+    let safe = Rules::UNIX.sanitise(&ending);
+    assert!(safe.ends_with(b".samara-par_") && check_name(&safe).is_ok());
 }
