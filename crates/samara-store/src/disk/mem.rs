@@ -1,0 +1,717 @@
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    io,
+    path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Dir, Disk, File, Lock, LockOutcome, Meta, Open, check_rel, name, parent};
+
+/// What goes wrong when a planned fault comes due. See [`MemDisk::fail_after`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The machine stops: this call and every later one fail, until [`MemDisk::crash`].
+    Cut,
+    /// This call fails for lack of space, and so do later ones that need space.
+    NoSpace,
+    /// This one call fails with an input/output error.
+    Io,
+}
+
+/// A disk in memory that forgets what was not synced.
+///
+/// Every file has durable bytes and a list of writes since the last sync; every directory has
+/// durable names and current names. [`crash`](Self::crash) goes back to what is durable. The model
+/// is stricter than most real file systems: syncing a file does not make its name durable.
+#[derive(Clone, Debug)]
+pub struct MemDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    nodes: BTreeMap<u64, Node>,
+    node_next: u64,
+    locks: BTreeMap<u64, String>,
+    /// Clock of the file system. Unit: ticks of one millisecond.
+    ticks: i64,
+    calls: u64,
+    plan: Option<(u64, Fault)>,
+    cut: bool,
+    full: bool,
+    capacity: u64,
+    read_fault: bool,
+}
+
+#[derive(Debug)]
+enum Node {
+    Dir { now: BTreeMap<Vec<u8>, u64>, durable: BTreeMap<Vec<u8>, u64> },
+    File(Content),
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<Change>,
+    mode: u32,
+    mtime_ns: i64,
+}
+
+#[derive(Debug)]
+enum Change {
+    Write { at: usize, data: Vec<u8> },
+    Len(usize),
+}
+
+const ROOT: u64 = 1;
+
+impl Default for MemDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemDisk {
+    /// An empty disk of 2^40 bytes that never fails.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut state = State { node_next: ROOT + 1, capacity: 1 << 40, ..State::default() };
+        let root = Node::Dir { now: BTreeMap::new(), durable: BTreeMap::new() };
+        state.nodes.insert(ROOT, root);
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `calls` more calls that change something succeed; the next one meets `fault`.
+    pub fn fail_after(&self, calls: u64, fault: Fault) {
+        let mut state = self.lock();
+        state.plan = Some((state.calls.saturating_add(calls), fault));
+    }
+
+    /// Cancels a planned fault, and a full disk has room again.
+    pub fn heal(&self) {
+        let mut state = self.lock();
+        state.plan = None;
+        state.full = false;
+        state.read_fault = false;
+    }
+
+    /// Calls so far that changed something or synced.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.lock().calls
+    }
+
+    /// Whether a planned [`Fault::Cut`] came due.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.lock().cut
+    }
+
+    /// Sets the size of the disk. Unit: bytes, files only, holes included.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.lock().capacity = bytes;
+    }
+
+    /// Makes every read fail until [`Self::heal`].
+    pub fn fail_reads(&self) {
+        self.lock().read_fault = true;
+    }
+
+    /// The power fails and comes back. Without a seed everything unsynced is lost. With one, each
+    /// unsynced write survives by the toss of a coin, some of them only in part, and so does each
+    /// unsynced name: what a real disk may do.
+    ///
+    /// Files that were open before must not be used any more.
+    pub fn crash(&self, seed: Option<u64>) {
+        let mut state = self.lock();
+        let mut coin = Coin(seed.unwrap_or_default());
+        let mut coin = seed.map(|_| &mut coin);
+        for node in state.nodes.values_mut() {
+            match node {
+                Node::Dir { now, durable } => {
+                    if coin.as_mut().is_some_and(|coin| coin.toss()) {
+                        durable.clone_from(now);
+                    } else {
+                        now.clone_from(durable);
+                    }
+                }
+                Node::File(content) => content.crash(coin.as_deref_mut()),
+            }
+        }
+        state.locks.clear();
+        state.plan = None;
+        state.cut = false;
+        state.full = false;
+        state.read_fault = false;
+    }
+
+    /// The bytes of a file, or `None` if there is none. For tests.
+    #[must_use]
+    pub fn read_file(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.lock();
+        let node = state.find(path).ok()?;
+        match state.nodes.get(&node) {
+            Some(Node::File(content)) => Some(content.now.clone()),
+            _ => None,
+        }
+    }
+
+    /// Replaces the bytes of a file behind the store's back, durably; the file's directory must
+    /// exist. The time of the last change stays unless `touch`. For tests.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the directory does not exist.
+    pub fn write_file(&self, path: &Path, data: &[u8], touch: bool) -> io::Result<()> {
+        let mut state = self.lock();
+        let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+        let name = path.file_name().map(bytes_of).unwrap_or_default();
+        let dir = state.find(parent)?;
+        let node = match state.child(dir, &name) {
+            Ok(node) => node,
+            Err(_) => state.create(dir, &name, Node::File(Content::default()))?,
+        };
+        state.ticks += 1;
+        let now = state.ticks * 1_000_000;
+        if let Some(Node::Dir { now, durable }) = state.nodes.get_mut(&dir) {
+            durable.clone_from(now);
+        }
+        if let Some(Node::File(content)) = state.nodes.get_mut(&node) {
+            content.now = data.to_vec();
+            content.durable = data.to_vec();
+            content.unsynced.clear();
+            if touch || content.mtime_ns == 0 {
+                content.mtime_ns = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// The paths of all files, sorted. For tests.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let state = self.lock();
+        let mut found = Vec::new();
+        let mut todo = vec![(ROOT, PathBuf::from("/"))];
+        while let Some((node, path)) = todo.pop() {
+            match state.nodes.get(&node) {
+                Some(Node::Dir { now, .. }) => {
+                    todo.extend(now.iter().map(|(name, node)| (*node, super::join(&path, name))));
+                }
+                Some(Node::File(_)) => found.push(path),
+                None => {}
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// A small generator of coin tosses, so that a crash is replayed by its seed.
+struct Coin(u64);
+
+impl Coin {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        value ^ (value >> 31)
+    }
+
+    fn toss(&mut self) -> bool {
+        self.next() & 1 == 1
+    }
+}
+
+impl Content {
+    fn crash(&mut self, coin: Option<&mut Coin>) {
+        let unsynced = core::mem::take(&mut self.unsynced);
+        if let Some(coin) = coin {
+            for change in unsynced {
+                match change {
+                    Change::Write { at, data } => {
+                        let keep = match coin.next() % 4 {
+                            0 | 1 => data.len(),
+                            2 => 0,
+                            _ => usize::try_from(coin.next() % (data.len() as u64 + 1))
+                                .unwrap_or_default(),
+                        };
+                        put(&mut self.durable, at, data.get(..keep).unwrap_or_default());
+                    }
+                    Change::Len(len) if coin.toss() => self.durable.resize(len, 0),
+                    Change::Len(_) => {}
+                }
+            }
+        }
+        self.now.clone_from(&self.durable);
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, at: usize, data: &[u8]) {
+    let end = at.saturating_add(data.len());
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    if let Some(place) = bytes.get_mut(at..end) {
+        place.copy_from_slice(data);
+    }
+}
+
+fn bytes_of(name: &OsStr) -> Vec<u8> {
+    name.as_encoded_bytes().to_vec()
+}
+
+fn not_found() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl State {
+    /// Counts a call that changes something; fails it if a fault is due.
+    fn change(&mut self) -> io::Result<()> {
+        if self.cut {
+            return Err(io::Error::other("the power is off"));
+        }
+        let call = self.calls;
+        self.calls += 1;
+        if let Some((due, fault)) = self.plan
+            && call >= due
+        {
+            match fault {
+                Fault::Cut => {
+                    self.cut = true;
+                    return Err(io::Error::other("the power is off"));
+                }
+                Fault::NoSpace => self.full = true,
+                Fault::Io => {
+                    self.plan = None;
+                    return Err(io::Error::other("planned input/output error"));
+                }
+            }
+        }
+        self.ticks += 1;
+        Ok(())
+    }
+
+    fn reads(&self) -> io::Result<()> {
+        if self.cut || self.read_fault {
+            return Err(io::Error::other("planned input/output error"));
+        }
+        Ok(())
+    }
+
+    fn child(&self, dir: u64, name: &[u8]) -> io::Result<u64> {
+        match self.nodes.get(&dir) {
+            Some(Node::Dir { now, .. }) => now.get(name).copied().ok_or_else(not_found),
+            Some(Node::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(not_found()),
+        }
+    }
+
+    fn find(&self, path: &Path) -> io::Result<u64> {
+        path.components().try_fold(ROOT, |at, part| match part {
+            Component::Normal(name) => self.child(at, &bytes_of(name)),
+            _ => Ok(at),
+        })
+    }
+
+    fn walk(&self, dir: u64, rel: &[u8]) -> io::Result<u64> {
+        rel.split(|&byte| byte == b'/')
+            .filter(|part| !part.is_empty())
+            .try_fold(dir, |at, part| self.child(at, part))
+    }
+
+    fn create(&mut self, dir: u64, name: &[u8], node: Node) -> io::Result<u64> {
+        let number = self.node_next;
+        match self.nodes.get_mut(&dir) {
+            Some(Node::Dir { now, .. }) => now.insert(name.to_vec(), number),
+            _ => return Err(not_found()),
+        };
+        self.node_next += 1;
+        self.nodes.insert(number, node);
+        Ok(number)
+    }
+
+    fn make_dir(&mut self, dir: u64, name: &[u8]) -> io::Result<u64> {
+        match self.child(dir, name) {
+            Ok(node) => match self.nodes.get(&node) {
+                Some(Node::Dir { .. }) => Ok(node),
+                _ => Err(io::ErrorKind::NotADirectory.into()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.change()?;
+                let node = Node::Dir { now: BTreeMap::new(), durable: BTreeMap::new() };
+                self.create(dir, name, node)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.nodes
+            .values()
+            .map(|node| match node {
+                Node::File(content) => content.now.len() as u64,
+                Node::Dir { .. } => 0,
+            })
+            .sum()
+    }
+
+    fn content(&mut self, node: u64) -> io::Result<&mut Content> {
+        match self.nodes.get_mut(&node) {
+            Some(Node::File(content)) => Ok(content),
+            _ => Err(not_found()),
+        }
+    }
+
+    /// Fails if a file that grows by `more` bytes does not fit.
+    fn room(&self, more: u64) -> io::Result<()> {
+        if more > 0 && (self.full || self.used().saturating_add(more) > self.capacity) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&mut self, node: u64) -> io::Result<()> {
+        self.change()?;
+        match self.nodes.get_mut(&node) {
+            Some(Node::Dir { now, durable }) => {
+                durable.clone_from(now);
+                Ok(())
+            }
+            _ => Err(not_found()),
+        }
+    }
+}
+
+impl Disk for MemDisk {
+    fn open_dir(&self, path: &Path, create: bool) -> io::Result<Arc<dyn Dir>> {
+        let mut state = self.lock();
+        let mut at = ROOT;
+        for part in path.components() {
+            if let Component::Normal(name) = part {
+                let name = bytes_of(name);
+                at = if create { state.make_dir(at, &name)? } else { state.child(at, &name)? };
+            }
+        }
+        if !matches!(state.nodes.get(&at), Some(Node::Dir { .. })) {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Arc::new(MemDir { disk: self.clone(), node: at, path: path.to_path_buf() }))
+    }
+
+    fn rename_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.change()?;
+        let split = |path: &Path| {
+            let parent = path.parent().unwrap_or_else(|| Path::new("/")).to_path_buf();
+            (parent, path.file_name().map(bytes_of).unwrap_or_default())
+        };
+        let ((from_dir, from), (to_dir, to)) = (split(from), split(to));
+        let (from_dir, to_dir) = (state.find(&from_dir)?, state.find(&to_dir)?);
+        let node = state.child(from_dir, &from)?;
+        if state.child(to_dir, &to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&from_dir) {
+            now.remove(&from);
+        }
+        if let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&to_dir) {
+            now.insert(to, node);
+        }
+        Ok(())
+    }
+
+    fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let node = state.find(path.parent().unwrap_or_else(|| Path::new("/")))?;
+        state.sync_dir(node)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        let state = self.lock();
+        state.reads()?;
+        match state.find(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MemDir {
+    disk: MemDisk,
+    node: u64,
+    path: PathBuf,
+}
+
+fn check(rel: &[u8]) -> io::Result<()> {
+    check_rel(rel).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+impl Dir for MemDir {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn open(&self, rel: &[u8], how: Open) -> io::Result<Arc<dyn File>> {
+        check(rel)?;
+        let mut state = self.disk.lock();
+        state.reads()?;
+        let dir = state.walk(self.node, parent(rel))?;
+        let found = match (state.child(dir, name(rel)), how) {
+            (Ok(_), Open::CreateNew { .. }) => {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            (Ok(node), _) => node,
+            (Err(error), Open::Create { mode } | Open::CreateNew { mode })
+                if error.kind() == io::ErrorKind::NotFound =>
+            {
+                state.change()?;
+                if state.full {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                let mtime_ns = state.ticks * 1_000_000;
+                let content = Content { mode, mtime_ns, ..Content::default() };
+                state.create(dir, name(rel), Node::File(content))?
+            }
+            (Err(error), _) => return Err(error),
+        };
+        if let (Some(Node::Dir { .. }), false) = (state.nodes.get(&found), how == Open::Read) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Arc::new(MemFile { disk: self.disk.clone(), node: found }))
+    }
+
+    fn make_dirs(&self, rel: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        let mut at = self.node;
+        for part in rel.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
+            at = state.make_dir(at, part)?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, rel: &[u8], entry: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let names: Vec<Vec<u8>> = {
+            let state = self.disk.lock();
+            state.reads()?;
+            let dir = state.walk(self.node, rel)?;
+            match state.nodes.get(&dir) {
+                Some(Node::Dir { now, .. }) => now.keys().cloned().collect(),
+                _ => return Err(io::ErrorKind::NotADirectory.into()),
+            }
+        };
+        names.iter().for_each(|name| entry(name));
+        Ok(())
+    }
+
+    fn stat(&self, rel: &[u8]) -> io::Result<Option<Meta>> {
+        check(rel)?;
+        let state = self.disk.lock();
+        state.reads()?;
+        Ok(state.walk(self.node, rel).ok().and_then(|node| state.meta(node)))
+    }
+
+    fn rename(&self, from: &[u8], to: &[u8], replace: bool) -> io::Result<()> {
+        check(from)?;
+        check(to)?;
+        let mut state = self.disk.lock();
+        state.change()?;
+        let from_dir = state.walk(self.node, parent(from))?;
+        let to_dir = state.walk(self.node, parent(to))?;
+        let node = state.child(from_dir, name(from))?;
+        if !replace && state.child(to_dir, name(to)).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&from_dir) {
+            now.remove(name(from));
+        }
+        if let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&to_dir) {
+            now.insert(name(to).to_vec(), node);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, rel: &[u8]) -> io::Result<()> {
+        check(rel)?;
+        let mut state = self.disk.lock();
+        state.change()?;
+        let dir = state.walk(self.node, parent(rel))?;
+        match state.nodes.get_mut(&dir) {
+            Some(Node::Dir { now, .. }) => now.remove(name(rel)).map(drop).ok_or_else(not_found),
+            _ => Err(not_found()),
+        }
+    }
+
+    fn sync_names(&self, rel: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        let dir = state.walk(self.node, rel)?;
+        state.sync_dir(dir)
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.change()?;
+        for node in state.nodes.values_mut() {
+            match node {
+                Node::Dir { now, durable } => durable.clone_from(now),
+                Node::File(content) => {
+                    content.durable.clone_from(&content.now);
+                    content.unsynced.clear();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let state = self.disk.lock();
+        Ok(if state.full { 0 } else { state.capacity.saturating_sub(state.used()) })
+    }
+
+    fn try_lock(&self, rel: &[u8], note: &str) -> io::Result<LockOutcome> {
+        self.open(rel, Open::Create { mode: 0o600 })?;
+        let mut state = self.disk.lock();
+        let node = state.walk(self.node, rel)?;
+        if let Some(holder) = state.locks.get(&node) {
+            return Ok(LockOutcome::Held(holder.clone()));
+        }
+        state.locks.insert(node, note.to_owned());
+        Ok(LockOutcome::Taken(Box::new(MemLock { disk: self.disk.clone(), node })))
+    }
+}
+
+#[derive(Debug)]
+struct MemLock {
+    disk: MemDisk,
+    node: u64,
+}
+
+impl Lock for MemLock {}
+
+impl Drop for MemLock {
+    fn drop(&mut self) {
+        self.disk.lock().locks.remove(&self.node);
+    }
+}
+
+impl State {
+    fn meta(&self, node: u64) -> Option<Meta> {
+        self.nodes.get(&node).map(|found| match found {
+            Node::Dir { .. } => {
+                Meta { directory: true, inode: node, device: 1, mode: 0o755, ..Meta::default() }
+            }
+            Node::File(content) => Meta {
+                regular: true,
+                directory: false,
+                size: content.now.len() as u64,
+                mtime_ns: content.mtime_ns,
+                inode: node,
+                device: 1,
+                mode: content.mode,
+            },
+        })
+    }
+}
+
+#[derive(Debug)]
+struct MemFile {
+    disk: MemDisk,
+    node: u64,
+}
+
+impl File for MemFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut state = self.disk.lock();
+        state.reads()?;
+        let content = state.content(self.node)?;
+        let from = usize::try_from(at).unwrap_or(usize::MAX).min(content.now.len());
+        let found = content.now.get(from..).unwrap_or_default();
+        let len = found.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..len), found.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        Ok(len)
+    }
+
+    fn write_at(&self, data: &[u8], at: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.change()?;
+        let at = usize::try_from(at).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let more =
+            at.saturating_add(data.len()).saturating_sub(state.content(self.node)?.now.len());
+        state.room(more as u64)?;
+        let mtime_ns = state.ticks * 1_000_000;
+        let content = state.content(self.node)?;
+        put(&mut content.now, at, data);
+        content.unsynced.push(Change::Write { at, data: data.to_vec() });
+        content.mtime_ns = mtime_ns;
+        Ok(())
+    }
+
+    fn allocate(&self, at: u64, len: u64) -> io::Result<()> {
+        let end = at.saturating_add(len);
+        let size = self.meta()?.size;
+        if end > size { self.set_len(end) } else { Ok(()) }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.change()?;
+        let old = state.content(self.node)?.now.len() as u64;
+        state.room(len.saturating_sub(old))?;
+        let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let mtime_ns = state.ticks * 1_000_000;
+        let content = state.content(self.node)?;
+        content.now.resize(len, 0);
+        content.unsynced.push(Change::Len(len));
+        content.mtime_ns = mtime_ns;
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.change()?;
+        let content = state.content(self.node)?;
+        content.durable.clone_from(&content.now);
+        content.unsynced.clear();
+        Ok(())
+    }
+
+    fn punch(&self, at: u64, len: u64) -> io::Result<()> {
+        let end = at.saturating_add(len).min(self.meta()?.size);
+        let len = usize::try_from(end.saturating_sub(at)).unwrap_or_default();
+        self.write_at(&vec![0; len], at)
+    }
+
+    fn start_writeback(&self, _at: u64, _len: u64) {}
+
+    fn meta(&self) -> io::Result<Meta> {
+        let state = self.disk.lock();
+        state.reads()?;
+        state.meta(self.node).ok_or_else(not_found)
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.change()?;
+        state.content(self.node)?.mode = mode;
+        Ok(())
+    }
+
+    fn set_mtime(&self, mtime_ns: i64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.change()?;
+        state.content(self.node)?.mtime_ns = mtime_ns;
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! The index: a redb file under the store's own batch of changes that are not committed yet.
+
+use core::panic::AssertUnwindSafe;
+use std::{collections::BTreeMap, io, panic::catch_unwind, sync::Arc};
+
+use redb::{Builder, Database, ReadableDatabase as _, TableDefinition};
+
+use crate::{
+    disk::{Dir, File, Open},
+    error::StoreError,
+};
+
+/// Name of the index file in the store's directory.
+pub(crate) const INDEX_FILE: &[u8] = b"index.redb";
+/// The format of the store's directory.
+pub(crate) const FORMAT_VERSION: u64 = 1;
+
+/// The tables. All keys and values are bytes; `row.rs` says what they mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Table {
+    /// name → u64: format version.
+    Meta,
+    /// id → [`BlobRow`](crate::row::BlobRow): complete blobs.
+    Blobs,
+    /// id → [`PartialRow`](crate::row::PartialRow): blobs being received.
+    Partials,
+    /// id, kind, offset → [`Extent`](crate::row::Extent).
+    Extents,
+    /// id → ranges of leaves in quarantine.
+    Damaged,
+    /// name → id.
+    Tags,
+    /// id, reason → nothing.
+    Pins,
+    /// number → [`RootRow`](crate::row::RootRow).
+    Roots,
+    /// id → [`RenameRow`](crate::row::RenameRow): renames under way.
+    Renames,
+    /// number → [`SegmentRow`](crate::row::SegmentRow).
+    Segments,
+}
+
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+impl Table {
+    const ALL: [Self; 10] = [
+        Self::Meta,
+        Self::Blobs,
+        Self::Partials,
+        Self::Extents,
+        Self::Damaged,
+        Self::Tags,
+        Self::Pins,
+        Self::Roots,
+        Self::Renames,
+        Self::Segments,
+    ];
+
+    const fn definition(self) -> Definition {
+        TableDefinition::new(match self {
+            Self::Meta => "meta",
+            Self::Blobs => "blobs",
+            Self::Partials => "partials",
+            Self::Extents => "extents",
+            Self::Damaged => "damaged",
+            Self::Tags => "tags",
+            Self::Pins => "pins",
+            Self::Roots => "roots",
+            Self::Renames => "renames",
+            Self::Segments => "segments",
+        })
+    }
+}
+
+/// Changes by table and key; `None` deletes.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl Batch {
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
+        self.rows.insert((table, key.to_vec()), Some(value));
+    }
+
+    pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
+        self.rows.insert((table, key.to_vec()), None);
+    }
+
+    /// `Some(None)`: deleted by this batch.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&Vec<u8>>> {
+        // The map's key is owned, so a lookup needs an owned one.
+        self.rows.get(&(table, key.to_vec())).map(Option::as_ref)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Changes in `from..to` of a table, into `found`.
+    pub(crate) fn overlay(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        found: &mut Overlay,
+    ) {
+        for ((at, key), value) in self.rows.range((table, from.to_vec())..) {
+            if *at != table || to.is_some_and(|to| key.as_slice() >= to) {
+                break;
+            }
+            found.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+/// The committed index.
+#[derive(Debug)]
+pub(crate) struct Index {
+    db: Database,
+}
+
+/// Why the index was not opened.
+#[derive(Debug)]
+pub(crate) enum IndexOpenError {
+    Io(io::Error),
+    Corrupt(String),
+}
+
+impl Index {
+    /// Opens or creates the index and verifies every page of it, so that damage is found now and
+    /// not by a wrong answer later. Costs about 0.4 ms per 1,000 blobs.
+    pub(crate) fn open(dir: &dyn Dir, cache_bytes: usize) -> Result<Self, IndexOpenError> {
+        let file =
+            dir.open(INDEX_FILE, Open::Create { mode: 0o600 }).map_err(IndexOpenError::Io)?;
+        // redb checks what it reads, but a hostile file that still passes its checksums must not
+        // take the process down either.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            Builder::new()
+                .set_cache_size(cache_bytes)
+                .set_check_integrity_on_open(true)
+                .create_with_backend(Backend(file))
+        }));
+        match opened {
+            Ok(Ok(db)) => Ok(Self { db }),
+            Ok(Err(redb::DatabaseError::Storage(redb::StorageError::Io(error)))) => {
+                match error.kind() {
+                    // redb reports a file that is not its own, or that ends early, this way.
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                        Err(IndexOpenError::Corrupt(error.to_string()))
+                    }
+                    _ => Err(IndexOpenError::Io(error)),
+                }
+            }
+            Ok(Err(error)) => Err(IndexOpenError::Corrupt(error.to_string())),
+            Err(_) => Err(IndexOpenError::Corrupt("redb could not make sense of it".to_owned())),
+        }
+    }
+
+    /// Creates the tables that are missing.
+    pub(crate) fn create_tables(&self) -> Result<(), StoreError> {
+        guarded(|| {
+            let txn = self.db.begin_write().map_err(fault)?;
+            for table in Table::ALL {
+                txn.open_table(table.definition()).map_err(fault)?;
+            }
+            txn.commit().map_err(fault)
+        })
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(|| {
+            let txn = self.db.begin_read().map_err(fault)?;
+            let rows = txn.open_table(table.definition()).map_err(fault)?;
+            Ok(rows.get(key).map_err(fault)?.map(|value| value.value().to_vec()))
+        })
+    }
+
+    /// The last row at or before `to`, not before `from`.
+    fn last_in(&self, table: Table, from: &[u8], to: &[u8]) -> Result<Option<Row>, StoreError> {
+        guarded(|| {
+            let txn = self.db.begin_read().map_err(fault)?;
+            let rows = txn.open_table(table.definition()).map_err(fault)?;
+            let row = rows.range(from..=to).map_err(fault)?.next_back();
+            let row = row.transpose().map_err(fault)?;
+            Ok(row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
+        })
+    }
+
+    /// At most `count` rows from `from` on, before `to`.
+    fn rows(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        guarded(|| {
+            let txn = self.db.begin_read().map_err(fault)?;
+            let rows = txn.open_table(table.definition()).map_err(fault)?;
+            let range = rows.range(from..).map_err(fault)?;
+            let mut found = Vec::new();
+            for row in range {
+                let (key, value) = row.map_err(fault)?;
+                if to.is_some_and(|to| key.value() >= to) || found.len() == count {
+                    break;
+                }
+                found.push((key.value().to_vec(), value.value().to_vec()));
+            }
+            Ok(found)
+        })
+    }
+
+    /// Commits all changes durably, or none.
+    pub(crate) fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        guarded(|| {
+            let txn = self.db.begin_write().map_err(fault)?;
+            for table in Table::ALL {
+                let changes = batch.rows.range((table, Vec::new())..);
+                let mut changes = changes.take_while(|((at, _), _)| *at == table).peekable();
+                if changes.peek().is_none() {
+                    continue;
+                }
+                let mut rows = txn.open_table(table.definition()).map_err(fault)?;
+                for ((_, key), value) in changes {
+                    match value {
+                        Some(value) => rows.insert(key.as_slice(), value.as_slice()),
+                        None => rows.remove(key.as_slice()),
+                    }
+                    .map_err(fault)?;
+                }
+            }
+            txn.commit().map_err(fault)
+        })
+    }
+}
+
+impl Index {
+    /// At most `count` rows from `from` on, before `to` (`None`: to the end of the table), sorted,
+    /// under changes that are not committed.
+    pub(crate) fn rows_under(
+        &self,
+        mut overlay: Overlay,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        // Deleted rows make up for at most as many committed ones.
+        let committed = self.rows(table, from, to, count.saturating_add(overlay.len()))?;
+        for (key, value) in committed {
+            overlay.entry(key).or_insert(Some(value));
+        }
+        let rows = overlay.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
+        Ok(rows.take(count).collect())
+    }
+
+    /// The last row at or before `to`, not before `from`, under changes that are not committed.
+    pub(crate) fn last_under(
+        &self,
+        mut overlay: Overlay,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<Option<Row>, StoreError> {
+        if let Some((key, value)) = self.last_in(table, from, to)? {
+            if overlay.get(&key) == Some(&None) {
+                // It was deleted, so an earlier one may be the last: look at all. Rare.
+                let mut end = to.to_vec();
+                end.push(0);
+                return Ok(self.rows_under(overlay, table, from, Some(&end), usize::MAX)?.pop());
+            }
+            overlay.entry(key).or_insert(Some(value));
+        }
+        Ok(overlay.into_iter().rev().find_map(|(key, value)| value.map(|value| (key, value))))
+    }
+}
+
+/// Changes of one table that are not committed, by key; `None` deletes.
+pub(crate) type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Key and value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
+/// Runs an index operation; a panic inside redb becomes an error.
+fn guarded<T>(operation: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(operation))
+        .unwrap_or_else(|_| Err(StoreError::corrupt("redb could not make sense of it")))
+}
+
+fn fault(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Io(error) => StoreError::io("write the index", "index.redb", error),
+        // An earlier failure; redb refuses everything since.
+        redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreError::Poisoned,
+        error => StoreError::corrupt(error),
+    }
+}
+
+/// redb's storage on the store's disk.
+#[derive(Debug)]
+struct Backend(Arc<dyn File>);
+
+impl redb::StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.meta()?.size)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.0.read_at(out, offset)? == out.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(data, offset)
+    }
+}

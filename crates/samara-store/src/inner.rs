@@ -1,0 +1,481 @@
+//! What all handles of a store share, and the checkpoint.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+};
+
+use samara_base::BlobId;
+
+use crate::{
+    Options, Recovery,
+    disk::{Dir, Disk, File, Lock, Open, join, parent},
+    error::{StoreError, failed},
+    index::{Batch, Index, Overlay, Row, Table},
+    partial::Partial,
+    reader::ReaderCache,
+    roots::Roots,
+    row::{Extent, RootId, SegmentRow},
+    segment::{Append, SegmentFiles, Writer, pieces},
+};
+use crate::{record::stride, row::Loc};
+
+/// Up to this many new small files are synced one by one at a checkpoint; for more, their whole
+/// file system is synced at once.
+const SMALL_FILES_MAX: usize = 16;
+
+/// Room that a commit of the index may need. Unit: bytes, and bytes per row.
+const INDEX_ROOM_BASE: u64 = 64 * 1024;
+const INDEX_ROOM_ROW: u64 = 512;
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: Arc<dyn Dir>,
+    pub(crate) options: Options,
+    pub(crate) recovery: OnceLock<Recovery>,
+    pub(crate) index: Index,
+    /// Lock order: `checkpoint`, a partial's state, `writer`, `pending`; the others are leaves.
+    checkpoint: Mutex<()>,
+    writer: Mutex<Writer>,
+    pending: Mutex<Pending>,
+    files: Mutex<SegmentFiles>,
+    pub(crate) roots: Mutex<Roots>,
+    pub(crate) partials: Mutex<BTreeMap<BlobId, Weak<Partial>>>,
+    pub(crate) readers: Mutex<ReaderCache>,
+    poisoned: AtomicBool,
+    /// Bytes written since the last checkpoint.
+    unsynced_bytes: AtomicU64,
+    /// Number of the next temporary file.
+    temporary: AtomicU64,
+    _lock: Box<dyn Lock>,
+}
+
+/// What waits for the next checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    pub(crate) work: Work,
+    /// The batch that is being committed.
+    committing: Option<Arc<Batch>>,
+    /// Receives with new data.
+    pub(crate) dirty: BTreeMap<BlobId, Arc<Partial>>,
+}
+
+/// A finished external file: its handle, its root and its name below that.
+type NewFile = (Arc<dyn File>, RootId, Box<[u8]>);
+
+/// What one checkpoint takes.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) batch: Batch,
+    /// Finished external files, to be synced together with their names.
+    files: Vec<NewFile>,
+    /// Small ones among them.
+    small_files: usize,
+    /// Roots with so many new small files that their file systems are synced as a whole.
+    whole: BTreeSet<RootId>,
+    /// Blobs whose files in `partial/` go once the batch is committed.
+    pub(crate) cleanup: Vec<BlobId>,
+    /// Extents to give back once the batch is committed.
+    freed: Vec<Extent>,
+    /// Change of the bytes in use, by segment.
+    live: BTreeMap<u32, i64>,
+}
+
+impl Pending {
+    fn lookup(&self, table: Table, key: &[u8]) -> Option<Option<Vec<u8>>> {
+        let found = self.work.batch.get(table, key);
+        let found = found.or_else(|| self.committing.as_ref()?.get(table, key));
+        found.map(|value| value.cloned())
+    }
+
+    fn overlay(&self, table: Table, from: &[u8], to: Option<&[u8]>) -> Overlay {
+        let mut found = Overlay::new();
+        if let Some(committing) = &self.committing {
+            committing.overlay(table, from, to, &mut found);
+        }
+        self.work.batch.overlay(table, from, to, &mut found);
+        found
+    }
+
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
+        self.work.batch.put(table, key, value);
+    }
+
+    pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
+        self.work.batch.delete(table, key);
+    }
+}
+
+impl Work {
+    /// Has a new small external file synced by the next checkpoint: by its handle while there are
+    /// few, else with its whole file system.
+    pub(crate) fn sync_small(&mut self, file: Arc<dyn File>, root: RootId, rel: &[u8]) {
+        if self.small_files >= SMALL_FILES_MAX {
+            self.whole.insert(root);
+        } else {
+            self.small_files += 1;
+            self.files.push((file, root, rel.into()));
+        }
+    }
+
+    /// As [`sync_small`](Self::sync_small) for a file that is always synced by its handle.
+    pub(crate) fn sync_large(&mut self, file: Arc<dyn File>, root: RootId, rel: &[u8]) {
+        self.files.push((file, root, rel.into()));
+    }
+
+    pub(crate) fn add_live(&mut self, segment: u32, bytes: i64) {
+        *self.live.entry(segment).or_default() += bytes;
+    }
+
+    /// Counts an extent as unused and has its space given back after the commit.
+    pub(crate) fn free(&mut self, extent: Extent) {
+        self.add_live(extent.loc.segment, -extent_bytes(&extent));
+        self.freed.push(extent);
+    }
+}
+
+/// Bytes that an extent takes in its segment, headers included.
+pub(crate) fn extent_bytes(extent: &Extent) -> i64 {
+    let full = extent.len / u64::from(extent.chunk);
+    let rest = extent.len % u64::from(extent.chunk);
+    let rest = u32::try_from(rest).unwrap_or(u32::MAX);
+    let rest = if rest > 0 || extent.len == 0 { stride(rest) } else { 0 };
+    i64::try_from(full * stride(extent.chunk) + rest).unwrap_or(i64::MAX)
+}
+
+/// What [`Inner::new`] needs.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: Arc<dyn Dir>,
+    pub(crate) options: Options,
+    pub(crate) index: Index,
+    pub(crate) writer: Writer,
+    pub(crate) batch: Batch,
+    pub(crate) roots: Roots,
+    pub(crate) lock: Box<dyn Lock>,
+}
+
+impl Inner {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let files = SegmentFiles::new(Arc::clone(&parts.dir));
+        let work = Work { batch: parts.batch, ..Work::default() };
+        let pending = Pending { work, ..Pending::default() };
+        Self {
+            disk: parts.disk,
+            dir: parts.dir,
+            options: parts.options,
+            recovery: OnceLock::new(),
+            index: parts.index,
+            checkpoint: Mutex::new(()),
+            writer: Mutex::new(parts.writer),
+            pending: Mutex::new(pending),
+            files: Mutex::new(files),
+            roots: Mutex::new(parts.roots),
+            partials: Mutex::new(BTreeMap::new()),
+            readers: Mutex::new(ReaderCache::default()),
+            poisoned: AtomicBool::new(false),
+            unsynced_bytes: AtomicU64::new(0),
+            temporary: AtomicU64::new(0),
+            _lock: parts.lock,
+        }
+    }
+
+    pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
+        locked(&self.pending)
+    }
+
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        locked(&self.writer)
+    }
+
+    /// Refuses everything after a failed sync.
+    pub(crate) fn alive(&self) -> Result<(), StoreError> {
+        if self.poisoned.load(Ordering::Acquire) { Err(StoreError::Poisoned) } else { Ok(()) }
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(found) = self.pending().lookup(table, key) {
+            return Ok(found);
+        }
+        // What left the batch meanwhile is in the index.
+        self.index.get(table, key)
+    }
+
+    /// At most `count` rows from `from` on, before `to`.
+    pub(crate) fn rows(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: Option<&[u8]>,
+        count: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let overlay = self.pending().overlay(table, from, to);
+        self.index.rows_under(overlay, table, from, to, count)
+    }
+
+    /// The last row at or before `to`, not before `from`.
+    pub(crate) fn last_row(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<Option<Row>, StoreError> {
+        let mut end = to.to_vec();
+        end.push(0);
+        let overlay = self.pending().overlay(table, from, Some(&end));
+        self.index.last_under(overlay, table, from, to)
+    }
+
+    /// Appends a record and, while no checkpoint can come between, books it with `book`.
+    pub(crate) fn append(
+        &self,
+        what: &Append<'_>,
+        book: impl FnOnce(&mut Pending, Loc),
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let loc = writer.append(what)?;
+        let mut pending = self.pending();
+        let len = u32::try_from(what.payload.len()).unwrap_or(u32::MAX);
+        pending.work.add_live(loc.segment, i64::try_from(stride(len)).unwrap_or_default());
+        book(&mut pending, loc);
+        drop(pending);
+        drop(writer);
+        self.wrote(what.payload.len() as u64);
+        Ok(())
+    }
+
+    /// Counts bytes that a checkpoint will have to sync.
+    pub(crate) fn wrote(&self, bytes: u64) {
+        self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Fails unless `needed` bytes can be written to `dir` and the reserve stays free.
+    pub(crate) fn check_space(&self, dir: &dyn Dir, needed: u64) -> Result<(), StoreError> {
+        let free = dir.free_bytes().map_err(failed("measure", dir.path()))?;
+        if free < needed.saturating_add(self.options.reserve_bytes) {
+            return Err(StoreError::NoSpace { needed, free });
+        }
+        Ok(())
+    }
+
+    /// The file of a segment, for reading a record of it.
+    pub(crate) fn segment(&self, loc: Loc, len: u64) -> Result<Arc<dyn File>, StoreError> {
+        {
+            let mut writer = self.writer();
+            if writer.is_buffered(loc, len) {
+                writer.flush()?;
+            }
+        }
+        locked(&self.files).get(loc.segment)
+    }
+
+    /// Reads the part `from..from + buf.len()` of an extent's bytes.
+    pub(crate) fn read_extent(
+        &self,
+        extent: &Extent,
+        from: u64,
+        buf: &mut [u8],
+    ) -> Result<(), StoreError> {
+        let len = u64::try_from(extent_bytes(extent)).unwrap_or_default();
+        let file = self.segment(extent.loc, len)?;
+        let mut rest = buf;
+        let to = from + rest.len() as u64;
+        for (offset, len) in pieces(extent, from, to) {
+            let (piece, tail) = rest.split_at_mut(len.min(rest.len()));
+            let path = || join(self.dir.path(), &crate::segment::segment_path(extent.loc.segment));
+            let found = file.read_at(piece, offset);
+            let found = found.map_err(|error| StoreError::io("read", path(), error))?;
+            // What is cut off fails to verify like any other damage.
+            piece.get_mut(found..).unwrap_or_default().fill(0);
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// A checkpoint if enough is waiting for one. Call without any lock held.
+    pub(crate) fn maybe_checkpoint(&self) -> Result<(), StoreError> {
+        let due = self.unsynced_bytes.load(Ordering::Relaxed) >= self.options.checkpoint_bytes
+            || self.pending().work.batch.len() >= self.options.checkpoint_rows;
+        if due { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Makes durable what was done so far: payload, then index, then acknowledge.
+    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = locked(&self.checkpoint);
+        self.alive()?;
+        // Nothing was taken yet, so for lack of space here the caller may simply come again.
+        self.writer().flush()?;
+        let rows = self.pending().work.batch.len() as u64;
+        let free = self.dir.free_bytes().map_err(failed("measure", self.dir.path()))?;
+        let needed = INDEX_ROOM_BASE.saturating_add(rows.saturating_mul(INDEX_ROOM_ROW));
+        if free < needed && rows > 0 {
+            return Err(StoreError::NoSpace { needed, free });
+        }
+        self.unsynced_bytes.store(0, Ordering::Relaxed);
+        //= rfcs/0009-store.md#store-6
+        //# After a failed sync or index commit a store MUST refuse all further operations until it is opened again.
+        self.write_down().inspect_err(|_| self.poisoned.store(true, Ordering::Release))
+    }
+
+    /// The part of a checkpoint that must not fail.
+    fn write_down(&self) -> Result<(), StoreError> {
+        // Snapshots first: all that they hold is in files, or in the batch that is taken later.
+        let dirty = core::mem::take(&mut self.pending().dirty);
+        let mut snapshots = Vec::new();
+        for (id, partial) in &dirty {
+            snapshots.extend(partial.snapshot().map(|row| (*id, row)));
+        }
+        let (mut work, segments) = {
+            let mut writer = self.writer();
+            writer.flush()?;
+            let mut pending = self.pending();
+            (core::mem::take(&mut pending.work), writer.take_unsynced())
+        };
+        self.stage(&mut work, snapshots, &segments)?;
+        let batch = Arc::new(core::mem::take(&mut work.batch));
+        self.pending().committing = Some(Arc::clone(&batch));
+        //= rfcs/0009-store.md#store-4
+        //# A store MUST make a payload durable before it commits an index row that points to it.
+        self.sync(&work, &segments, &dirty)?;
+        if !batch.is_empty() {
+            self.index.commit(&batch)?;
+        }
+        self.pending().committing = None;
+        self.clean_up(&work);
+        Ok(())
+    }
+
+    /// Puts rows for snapshots and segments into the batch.
+    fn stage(
+        &self,
+        work: &mut Work,
+        snapshots: Vec<(BlobId, Vec<u8>)>,
+        segments: &crate::segment::Unsynced,
+    ) -> Result<(), StoreError> {
+        for (id, row) in snapshots {
+            // A receive that finished after its snapshot has deleted its row.
+            if work.batch.get(Table::Partials, id.as_bytes()).is_none() {
+                work.batch.put(Table::Partials, id.as_bytes(), row);
+            }
+        }
+        let live = core::mem::take(&mut work.live);
+        let numbers: BTreeSet<u32> = segments.keys().chain(live.keys()).copied().collect();
+        for number in numbers {
+            let key = number.to_be_bytes();
+            let row = self.index.get(Table::Segments, &key)?;
+            let mut row = row.and_then(|row| SegmentRow::decode(&row)).unwrap_or_default();
+            if let Some((_, end)) = segments.get(&number) {
+                row.end = row.end.max(*end);
+            }
+            row.live = row.live.saturating_add_signed(live.get(&number).copied().unwrap_or(0));
+            work.batch.put(Table::Segments, &key, row.encode());
+        }
+        Ok(())
+    }
+
+    /// Makes all payload durable.
+    fn sync(
+        &self,
+        work: &Work,
+        segments: &crate::segment::Unsynced,
+        dirty: &BTreeMap<BlobId, Arc<Partial>>,
+    ) -> Result<(), StoreError> {
+        for (file, _) in segments.values() {
+            file.sync().map_err(failed("sync", self.dir.path()))?;
+        }
+        for partial in dirty.values() {
+            partial.sync(self)?;
+        }
+        for root in &work.whole {
+            let dir = self.root_dir(*root)?;
+            dir.sync_all().map_err(failed("sync", dir.path()))?;
+        }
+        let mut names = BTreeSet::new();
+        for (file, root, rel) in &work.files {
+            let dir = self.root_dir(*root)?;
+            if !work.whole.contains(root) {
+                file.sync()
+                    .map_err(|error| StoreError::io("sync", join(dir.path(), rel), error))?;
+                names.insert((*root, parent(rel)));
+            }
+        }
+        for (root, parent) in names {
+            let dir = self.root_dir(root)?;
+            let synced = dir.sync_names(parent);
+            synced.map_err(|error| StoreError::io("sync", join(dir.path(), parent), error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what the committed batch does not need any more. Failures cost only space: the
+    /// next open removes the files, and a later collection the extents.
+    fn clean_up(&self, work: &Work) {
+        for id in &work.cleanup {
+            crate::partial::remove_files(&*self.dir, *id);
+        }
+        for extent in &work.freed {
+            let len = u64::try_from(extent_bytes(extent)).unwrap_or_default();
+            if let Ok(file) = self.segment(extent.loc, len) {
+                let _ = file.punch(u64::from(extent.loc.offset), len);
+            }
+        }
+        let emptied: BTreeSet<u32> = work.freed.iter().map(|extent| extent.loc.segment).collect();
+        let open = self.writer().open_number();
+        for number in emptied.into_iter().filter(|number| open != Some(*number)) {
+            let row = self.get(Table::Segments, &number.to_be_bytes());
+            let row = row.ok().flatten().and_then(|row| SegmentRow::decode(&row));
+            if row.is_some_and(|row| row.live == 0) {
+                // The row goes with the next batch; a row without its file is harmless.
+                locked(&self.files).forget(number);
+                if self.dir.remove(&crate::segment::segment_path(number)).is_ok() {
+                    self.pending().delete(Table::Segments, &number.to_be_bytes());
+                }
+            }
+        }
+    }
+
+    /// The directory of a root.
+    pub(crate) fn root_dir(&self, root: RootId) -> Result<Arc<dyn Dir>, StoreError> {
+        locked(&self.roots).dir(&*self.disk, root)
+    }
+
+    /// The path of a file below a root, for messages.
+    pub(crate) fn external_path(&self, root: RootId, rel: &[u8]) -> PathBuf {
+        let base = locked(&self.roots).path(root).unwrap_or_default();
+        join(&base, rel)
+    }
+
+    /// Opens a file in the store's own directory.
+    pub(crate) fn open_own(&self, rel: &[u8], how: Open) -> Result<Arc<dyn File>, StoreError> {
+        let opened = self.dir.open(rel, how);
+        opened.map_err(|error| StoreError::io("open", join(self.dir.path(), rel), error))
+    }
+
+    /// A new name for a temporary file, in the store's directory.
+    pub(crate) fn temporary_path(&self) -> Vec<u8> {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        [crate::partial::PARTIAL_DIR, format!("/{number}.tmp").as_bytes()].concat()
+    }
+
+    /// Ends the open segment in an orderly way.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        self.checkpoint()?;
+        self.writer().close()
+    }
+}
+
+/// Locks a mutex. A panic of another thread leaves nothing half-done that matters: every invariant
+/// is re-established from the disk at open, and no lock is held over a callback.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether an error means that there is no such file.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

@@ -1,0 +1,687 @@
+//! Reading blobs: every byte that leaves the store is verified first.
+
+use core::ops::Range;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet, leaf_span};
+use samara_tree::{EncodeError, OpenError, Prover, Tree};
+
+use crate::{
+    disk::File,
+    error::{ReadError, StoreError},
+    index::Table,
+    inner::{Inner, is_missing, locked},
+    outboard::{StoredOutboard, whole},
+    partial::{Partial, index},
+    row::{BlobRow, Extent, External, Holds, Loc, Place},
+};
+
+/// Readers of large blobs that are kept open, each with at most about 250 KiB of tree.
+const READERS_MAX: usize = 8;
+
+/// A range with its proof, ready for a transfer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Encoded {
+    /// The proof, as long as the rule of RFC 0002 says.
+    pub proof: Vec<u8>,
+    /// The bytes of the range.
+    pub data: Bytes,
+}
+
+/// Where bytes are read from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    File(Arc<dyn File>),
+    Record(Loc),
+    Extents,
+}
+
+/// A complete blob, open for reading.
+#[derive(Debug)]
+pub(crate) struct Complete {
+    id: BlobId,
+    size: u64,
+    source: Source,
+    /// The file that the bytes are in, if it is not the store's.
+    external: Option<External>,
+    /// `None` for a blob of one group, which is hashed as a whole.
+    prover: Option<Prover>,
+    outboard: StoredOutboard,
+    damaged: Mutex<RangeSet>,
+    patched: bool,
+}
+
+/// Readers of large blobs, last used last.
+#[derive(Debug, Default)]
+pub(crate) struct ReaderCache {
+    open: Vec<Arc<Complete>>,
+}
+
+impl ReaderCache {
+    fn get(&mut self, id: BlobId) -> Option<Arc<Complete>> {
+        let at = self.open.iter().position(|reader| reader.id == id)?;
+        let reader = self.open.remove(at);
+        self.open.push(Arc::clone(&reader));
+        Some(reader)
+    }
+
+    fn put(&mut self, reader: Arc<Complete>) {
+        self.forget(reader.id);
+        if self.open.len() >= READERS_MAX {
+            self.open.remove(0);
+        }
+        self.open.push(reader);
+    }
+
+    pub(crate) fn forget(&mut self, id: BlobId) {
+        self.open.retain(|reader| reader.id != id);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.open.clear();
+    }
+}
+
+/// Reads one blob, complete or partial. Every byte is verified before it is handed out.
+///
+/// Cheap to clone; a reader of a blob that is being received sees what arrives.
+#[derive(Clone, Debug)]
+pub struct BlobReader {
+    inner: Arc<Inner>,
+    blob: Blob,
+}
+
+#[derive(Clone, Debug)]
+enum Blob {
+    Complete(Arc<Complete>),
+    Partial(Arc<Partial>),
+}
+
+impl BlobReader {
+    pub(crate) const fn partial(inner: Arc<Inner>, partial: Arc<Partial>) -> Self {
+        Self { inner, blob: Blob::Partial(partial) }
+    }
+
+    /// Opens a complete blob.
+    pub(crate) fn complete(
+        inner: Arc<Inner>,
+        id: BlobId,
+        row: &BlobRow,
+    ) -> Result<Self, ReadError> {
+        let cached = locked(&inner.readers).get(id);
+        if let Some(reader) = cached {
+            if reader.is_unchanged(&inner)? {
+                return Ok(Self { inner, blob: Blob::Complete(reader) });
+            }
+            locked(&inner.readers).forget(id);
+        }
+        let reader = Arc::new(Complete::open(&inner, id, row)?);
+        if reader.prover.is_some() {
+            locked(&inner.readers).put(Arc::clone(&reader));
+        }
+        Ok(Self { inner, blob: Blob::Complete(reader) })
+    }
+
+    /// The blob's id.
+    #[must_use]
+    pub fn id(&self) -> BlobId {
+        match &self.blob {
+            Blob::Complete(complete) => complete.id,
+            Blob::Partial(partial) => partial.id,
+        }
+    }
+
+    /// The blob's size. For a partial blob, what was claimed. Unit: bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match &self.blob {
+            Blob::Complete(complete) => complete.size,
+            Blob::Partial(partial) => partial.size,
+        }
+    }
+
+    /// The leaves that are held now.
+    #[must_use]
+    pub fn held(&self) -> RangeSet {
+        match &self.blob {
+            Blob::Complete(complete) => complete.held(),
+            Blob::Partial(partial) => partial.state().verifier.known().clone(),
+        }
+    }
+
+    /// Reads a range of leaves and makes its proof relative to `base`, for a transfer. `range` is
+    /// made of whole groups of size `group`.
+    ///
+    /// What is read is verified in the same pass, so the store never serves a false byte. Costs one
+    /// read, one hash and no copy.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Damaged`] names the groups that went into quarantine, [`ReadError::Changed`] the
+    /// shared file that changed.
+    pub fn encode(
+        &self,
+        group: GroupLog2,
+        range: &Range<u64>,
+        base: &RangeSet,
+    ) -> Result<Encoded, ReadError> {
+        self.inner.alive()?;
+        match &self.blob {
+            Blob::Complete(complete) => complete.encode(&self.inner, group, range, base),
+            Blob::Partial(partial) => encode_partial(partial, &self.inner, group, range, base),
+        }
+    }
+
+    /// Reads a range of bytes, verified. The range must be inside the blob; an empty one gives no
+    /// bytes. Whole 16 KiB groups are read and hashed, so aligned ranges cost least.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn read(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        self.inner.alive()?;
+        if range.start > range.end || range.end > self.size() {
+            return Err(ReadError::Range);
+        }
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let leaves = leaf_span(&range);
+        let (span, data) = match &self.blob {
+            Blob::Complete(complete) => complete.checked(&self.inner, &leaves)?,
+            Blob::Partial(partial) => checked_partial(partial, &self.inner, &leaves)?,
+        };
+        let start = span.start * LEAF_BYTES;
+        Ok(data.slice(index(range.start - start)..index(range.end - start)))
+    }
+}
+
+/// Reads held leaves of a partial blob.
+fn read_partial(partial: &Partial, inner: &Inner, span: &Range<u64>) -> Result<Bytes, ReadError> {
+    let bytes = Tree::new(partial.size).bytes(span);
+    Ok(inner.read_source(&partial.source(), partial.id, &bytes)?)
+}
+
+fn missing(held: &RangeSet, range: &Range<u64>) -> Option<ReadError> {
+    if held.contains_range(range) {
+        return None;
+    }
+    Some(ReadError::NotHeld { missing: RangeSet::from(range.clone()).difference(held) })
+}
+
+fn encode_partial(
+    partial: &Arc<Partial>,
+    inner: &Inner,
+    group: GroupLog2,
+    range: &Range<u64>,
+    base: &RangeSet,
+) -> Result<Encoded, ReadError> {
+    let state = partial.state();
+    if range.is_empty() || range.end > state.verifier.tree().leaves() {
+        return Err(ReadError::Range);
+    }
+    if let Some(error) = missing(state.verifier.known(), range) {
+        return Err(error);
+    }
+    let span = state.verifier.span(range);
+    let data = read_partial(partial, inner, &span)?;
+    let proof = state.verifier.encode(&state.cvs, group, range, base, &data);
+    drop(state);
+    match proof {
+        Ok(proof) => Ok(Encoded { proof, data: part(&data, &span, range, partial.size) }),
+        Err(error) => Err(partial_fault(partial, inner, error)),
+    }
+}
+
+fn checked_partial(
+    partial: &Arc<Partial>,
+    inner: &Inner,
+    leaves: &Range<u64>,
+) -> Result<(Range<u64>, Bytes), ReadError> {
+    let state = partial.state();
+    if let Some(error) = missing(state.verifier.known(), leaves) {
+        return Err(error);
+    }
+    let span = state.verifier.span(leaves);
+    let data = read_partial(partial, inner, &span)?;
+    let damaged = state.verifier.check(&state.cvs, &span, &data);
+    drop(state);
+    match damaged {
+        Ok(damaged) if damaged.is_empty() => Ok((span, data)),
+        Ok(leaves) => Err(partial_fault(partial, inner, EncodeError::Damaged { leaves })),
+        Err(error) => Err(partial_fault(partial, inner, error)),
+    }
+}
+
+/// Leaves of a partial blob that turn out damaged are simply not held any more.
+fn partial_fault(
+    partial: &Arc<Partial>,
+    inner: &Inner,
+    error: EncodeError<StoreError>,
+) -> ReadError {
+    let ranges = match error {
+        EncodeError::Source(error) => return error.into(),
+        EncodeError::Damaged { leaves } => leaves,
+        EncodeError::Outboard { node } => RangeSet::from(node.range()),
+        _ => return ReadError::Range,
+    };
+    partial.lose(inner, &ranges);
+    ReadError::Damaged { ranges }
+}
+
+/// The bytes of `range` within the bytes of `span`.
+fn part(data: &Bytes, span: &Range<u64>, range: &Range<u64>, size: u64) -> Bytes {
+    let tree = Tree::new(size);
+    let (span, range) = (tree.bytes(span), tree.bytes(range));
+    data.slice(index(range.start - span.start)..index(range.end - span.start))
+}
+
+impl Complete {
+    fn open(inner: &Arc<Inner>, id: BlobId, row: &BlobRow) -> Result<Self, ReadError> {
+        let tree = Tree::new(row.size);
+        let (source, external) = open_place(inner, id, row)?;
+        let outboard =
+            StoredOutboard { inner: Arc::downgrade(inner), id, tree, outboard: row.outboard };
+        let damaged = if row.damaged { inner.damaged(id)? } else { RangeSet::new() };
+        let mut complete = Self {
+            id,
+            size: row.size,
+            source,
+            external,
+            prover: None,
+            outboard,
+            damaged: Mutex::new(damaged),
+            patched: row.patched,
+        };
+        if tree.stored_cvs() > 0 {
+            complete.prover = Some(match Prover::open(id, row.size, &complete.outboard) {
+                Ok(prover) => prover,
+                Err(OpenError::Source(error)) => return Err(error.into()),
+                Err(_) => {
+                    complete.outboard.outboard = inner.rebuild_outboard(&complete, row)?;
+                    Prover::open(id, row.size, &complete.outboard).map_err(|error| match error {
+                        OpenError::Source(error) => error,
+                        _ => StoreError::corrupt("an outboard that was just written is wrong"),
+                    })?
+                }
+            });
+        }
+        Ok(complete)
+    }
+
+    fn held(&self) -> RangeSet {
+        locked(&self.damaged).complement(Tree::new(self.size).leaves())
+    }
+
+    /// Whether the file that the bytes are in is as it was when they were hashed.
+    fn is_unchanged(&self, inner: &Inner) -> Result<bool, StoreError> {
+        match (&self.source, &self.external) {
+            (Source::File(file), Some(external)) => {
+                let path = || inner.external_path(external.root, &external.rel);
+                let meta = file.meta().map_err(|error| StoreError::io("stat", path(), error))?;
+                Ok(meta.size == self.size && meta.mtime_ns == external.stamp.mtime_ns)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn check_unchanged(&self, inner: &Inner) -> Result<(), ReadError> {
+        if self.is_unchanged(inner)? {
+            return Ok(());
+        }
+        let path = match &self.external {
+            Some(external) => {
+                inner.mark_stale(self.id, external)?;
+                inner.external_path(external.root, &external.rel)
+            }
+            None => PathBuf::new(),
+        };
+        Err(ReadError::Changed { path })
+    }
+
+    /// Reads whole units, with what was fetched again laid over.
+    fn read(&self, inner: &Inner, span: &Range<u64>) -> Result<Bytes, ReadError> {
+        let bytes = Tree::new(self.size).bytes(span);
+        if !self.patched {
+            return Ok(inner.read_source(&self.source, self.id, &bytes)?);
+        }
+        let mut data = Vec::from(inner.read_source(&self.source, self.id, &bytes)?);
+        inner.lay_patches(self.id, bytes.start, &mut data)?;
+        Ok(data.into())
+    }
+
+    fn encode(
+        &self,
+        inner: &Inner,
+        group: GroupLog2,
+        range: &Range<u64>,
+        base: &RangeSet,
+    ) -> Result<Encoded, ReadError> {
+        let tree = Tree::new(self.size);
+        if !tree.is_aligned(group, range) {
+            return Err(ReadError::Range);
+        }
+        // A blob that fits the group has an empty proof.
+        if self.prover.is_none() && tree.leaves() <= group.leaves() {
+            let (_, data) = self.checked(inner, range)?;
+            return Ok(Encoded { proof: Vec::new(), data });
+        }
+        let (prover, single);
+        match &self.prover {
+            Some(found) => prover = found,
+            None => {
+                single = Prover::open(self.id, self.size, &self.outboard)
+                    .map_err(|_| ReadError::Range)?;
+                prover = &single;
+            }
+        }
+        let span = prover.span(range);
+        self.check_held(&span)?;
+        self.check_unchanged(inner)?;
+        let data = self.read(inner, &span)?;
+        match prover.encode(&self.outboard, group, range, base, &data) {
+            Ok(proof) => Ok(Encoded { proof, data: part(&data, &span, range, self.size) }),
+            Err(error) => Err(self.fault(inner, error)),
+        }
+    }
+
+    /// The verified bytes of the units around a range of leaves.
+    fn checked(
+        &self,
+        inner: &Inner,
+        leaves: &Range<u64>,
+    ) -> Result<(Range<u64>, Bytes), ReadError> {
+        let tree = Tree::new(self.size);
+        let span = match &self.prover {
+            Some(prover) => prover.span(leaves),
+            None => tree.root().range(),
+        };
+        self.check_held(&span)?;
+        self.check_unchanged(inner)?;
+        let data = self.read(inner, &span)?;
+        let damaged = match &self.prover {
+            Some(prover) => prover.check(&self.outboard, &span, &data),
+            None if samara_tree::hash(&data) == self.id => Ok(RangeSet::new()),
+            None => Ok(RangeSet::from(span.clone())),
+        };
+        match damaged {
+            Ok(damaged) if damaged.is_empty() => Ok((span, data)),
+            Ok(leaves) => Err(self.fault(inner, EncodeError::Damaged { leaves })),
+            Err(error) => Err(self.fault(inner, error)),
+        }
+    }
+
+    fn check_held(&self, span: &Range<u64>) -> Result<(), ReadError> {
+        let damaged = locked(&self.damaged);
+        if damaged.intersects(span) {
+            return Err(ReadError::Damaged { ranges: damaged.within(span) });
+        }
+        Ok(())
+    }
+
+    fn fault(&self, inner: &Inner, error: EncodeError<StoreError>) -> ReadError {
+        let ranges = match error {
+            EncodeError::Source(error) => return error.into(),
+            EncodeError::Damaged { leaves } => leaves,
+            EncodeError::Outboard { .. } => {
+                // The next reader finds that the outboard is wrong and makes it again.
+                locked(&inner.readers).forget(self.id);
+                return StoreError::corrupt("an outboard; it is made again at the next read")
+                    .into();
+            }
+            _ => return ReadError::Range,
+        };
+        // A file that was being written to while it was read is changed, not damaged.
+        if let Err(error) = self.check_unchanged(inner) {
+            return error;
+        }
+        {
+            let mut damaged = locked(&self.damaged);
+            *damaged = damaged.union(&ranges);
+        }
+        match inner.quarantine(self.id, &ranges) {
+            Ok(()) => ReadError::Damaged { ranges },
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// Opens the first place of a blob that is as it was.
+fn open_place(
+    inner: &Inner,
+    id: BlobId,
+    row: &BlobRow,
+) -> Result<(Source, Option<External>), ReadError> {
+    let mut changed = None;
+    for place in &row.places {
+        match place {
+            Place::Record(loc) => return Ok((Source::Record(*loc), None)),
+            Place::Extents => return Ok((Source::Extents, None)),
+            Place::External(external) => {
+                if let Some(file) = open_external(inner, external, row.size)? {
+                    return Ok((Source::File(file), Some(external.clone())));
+                }
+                inner.mark_stale(id, external)?;
+                changed = Some(inner.external_path(external.root, &external.rel));
+            }
+        }
+    }
+    Err(ReadError::Changed { path: changed.unwrap_or_default() })
+}
+
+/// Opens an external file; `None` if it is gone or not as it was.
+fn open_external(
+    inner: &Inner,
+    external: &External,
+    size: u64,
+) -> Result<Option<Arc<dyn File>>, StoreError> {
+    let path = || inner.external_path(external.root, &external.rel);
+    let opened = match inner.root_dir(external.root) {
+        Ok(dir) => dir.open(&external.rel, crate::disk::Open::Read),
+        Err(StoreError::Io { source, .. }) if is_missing(&source) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(StoreError::io("open", path(), error)),
+    };
+    let meta = file.meta().map_err(|error| StoreError::io("stat", path(), error))?;
+    // The file's number and device may change while its bytes do not (a copy moved into place, a
+    // disk plugged in elsewhere); the bytes are verified anyway.
+    let same = meta.regular && meta.size == size && meta.mtime_ns == external.stamp.mtime_ns;
+    Ok(same.then_some(file))
+}
+
+impl Inner {
+    /// The row of a complete blob.
+    pub(crate) fn blob_row(&self, id: BlobId) -> Result<Option<BlobRow>, StoreError> {
+        match self.get(Table::Blobs, id.as_bytes())? {
+            None => Ok(None),
+            Some(bytes) => match BlobRow::decode(&bytes) {
+                Some(row) => Ok(Some(row)),
+                None => Err(StoreError::corrupt(format_args!("the row of blob {id}"))),
+            },
+        }
+    }
+
+    /// Reads bytes of a blob from where they are. Bytes that are not there read as zeros.
+    pub(crate) fn read_source(
+        &self,
+        source: &Source,
+        id: BlobId,
+        bytes: &Range<u64>,
+    ) -> Result<Bytes, StoreError> {
+        let len = index(bytes.end - bytes.start);
+        let mut data = Vec::new();
+        match source {
+            Source::File(file) => {
+                file.read_vec(&mut data, bytes.start, len)
+                    .map_err(|error| StoreError::io("read", "external file", error))?;
+                data.resize(len, 0);
+            }
+            Source::Record(loc) => {
+                data.resize(len, 0);
+                self.read_extent(&whole(*loc, bytes.end), bytes.start, &mut data)?;
+            }
+            Source::Extents => {
+                data.resize(len, 0);
+                self.read_extents(id, Holds::Data, bytes.start, &mut data)?;
+            }
+        }
+        Ok(data.into())
+    }
+
+    /// Reads bytes that the extent table knows.
+    pub(crate) fn read_extents(
+        &self,
+        id: BlobId,
+        holds: Holds,
+        from: u64,
+        buf: &mut [u8],
+    ) -> Result<(), StoreError> {
+        let mut at = from;
+        let mut rest = buf;
+        let first = Extent::key(id, holds, 0);
+        while !rest.is_empty() {
+            let row = self.last_row(Table::Extents, &first, &Extent::key(id, holds, at))?;
+            let found = row.and_then(|(key, value)| {
+                let start = Extent::key_offset(&key)?;
+                let extent = Extent::decode(&value)?;
+                (at < start.checked_add(extent.len)?).then_some((start, extent))
+            });
+            // A hole is filled up to the next group, so that it spoils no other.
+            let len = match &found {
+                Some((start, extent)) => start + extent.len - at,
+                None => GroupLog2::KIB16.bytes() - at % GroupLog2::KIB16.bytes(),
+            };
+            let (piece, tail) = rest.split_at_mut(index(len).min(rest.len()));
+            match found {
+                Some((start, extent)) => self.read_extent(&extent, at - start, piece)?,
+                None => piece.fill(0),
+            }
+            at += piece.len() as u64;
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// Lays groups that were fetched again over bytes that were read from `start` on.
+    fn lay_patches(&self, id: BlobId, start: u64, data: &mut [u8]) -> Result<(), StoreError> {
+        let end = start + data.len() as u64;
+        let group = GroupLog2::KIB16.bytes();
+        let from = Extent::key(id, Holds::Patch, start & !(group - 1));
+        let to = Extent::key(id, Holds::Patch, end);
+        for (key, value) in self.rows(Table::Extents, &from, Some(&to), usize::MAX)? {
+            let (Some(at), Some(extent)) = (Extent::key_offset(&key), Extent::decode(&value))
+            else {
+                return Err(StoreError::corrupt("an extent"));
+            };
+            let (first, last) = (at.max(start), (at + extent.len).min(end));
+            if first < last
+                && let Some(place) = data.get_mut(index(first - start)..index(last - start))
+            {
+                self.read_extent(&extent, first - at, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves of a complete blob in quarantine.
+    pub(crate) fn damaged(&self, id: BlobId) -> Result<RangeSet, StoreError> {
+        match self.get(Table::Damaged, id.as_bytes())? {
+            None => Ok(RangeSet::new()),
+            Some(bytes) => crate::row::decode_ranges(&bytes)
+                .ok_or_else(|| StoreError::corrupt("a row of the damage table")),
+        }
+    }
+
+    /// Puts leaves of a complete blob into quarantine, durably.
+    pub(crate) fn quarantine(&self, id: BlobId, ranges: &RangeSet) -> Result<(), StoreError> {
+        let Some(mut row) = self.blob_row(id)? else { return Ok(()) };
+        let damaged = self.damaged(id)?.union(ranges);
+        let tree = Tree::new(row.size);
+        let mut patches = Vec::new();
+        for run in ranges.runs().iter().filter(|_| row.patched) {
+            let bytes = tree.bytes(run);
+            let from = Extent::key(id, Holds::Patch, bytes.start);
+            let to = Extent::key(id, Holds::Patch, bytes.end);
+            patches.extend(self.rows(Table::Extents, &from, Some(&to), usize::MAX)?);
+        }
+        row.damaged = true;
+        {
+            let mut pending = self.pending();
+            for (key, value) in patches {
+                pending.delete(Table::Extents, &key);
+                if let Some(extent) = Extent::decode(&value) {
+                    pending.work.free(extent);
+                }
+            }
+            let ranges = crate::row::encode_ranges(&damaged);
+            pending.put(Table::Damaged, id.as_bytes(), ranges);
+            pending.put(Table::Blobs, id.as_bytes(), row.encode());
+        }
+        locked(&self.readers).forget(id);
+        self.checkpoint()
+    }
+
+    /// Remembers that an external file is not what it was.
+    fn mark_stale(&self, id: BlobId, external: &External) -> Result<(), StoreError> {
+        let Some(mut row) = self.blob_row(id)? else { return Ok(()) };
+        let mut changed = false;
+        for place in &mut row.places {
+            if let Place::External(found) = place
+                && found == external
+                && !found.stale
+            {
+                found.stale = true;
+                changed = true;
+            }
+        }
+        if changed {
+            self.pending().put(Table::Blobs, id.as_bytes(), row.encode());
+        }
+        locked(&self.readers).forget(id);
+        Ok(())
+    }
+
+    /// Makes a damaged outboard again from the data. If the data is damaged too, everything goes
+    /// into quarantine.
+    fn rebuild_outboard(
+        &self,
+        complete: &Complete,
+        row: &BlobRow,
+    ) -> Result<crate::row::Outboard, ReadError> {
+        let mut builder = samara_tree::OutboardBuilder::new();
+        let mut writer = crate::outboard::OutboardWriter::new(complete.id, complete.size);
+        let mut at = 0;
+        while at < complete.size {
+            let end = (at + (1 << 20)).min(complete.size);
+            let span = at / LEAF_BYTES..end.div_ceil(LEAF_BYTES);
+            let data = complete.read(self, &span)?;
+            let mut values = Vec::new();
+            builder.push(&data, &mut |_, cv| values.push(cv));
+            writer.push(self, &values)?;
+            at = end;
+        }
+        let mut values = Vec::new();
+        let (id, _) = builder.finish(&mut |_, cv| values.push(cv));
+        if id != complete.id {
+            let all = RangeSet::from(Tree::new(complete.size).root().range());
+            self.quarantine(complete.id, &all)?;
+            return Err(ReadError::Damaged { ranges: all });
+        }
+        writer.push(self, &values)?;
+        let finished = writer.finish(self)?;
+        let mut row = row.clone();
+        let mut pending = self.pending();
+        row.outboard = finished.book(&mut pending);
+        pending.put(Table::Blobs, id.as_bytes(), row.encode());
+        Ok(row.outboard)
+    }
+}

@@ -1,0 +1,258 @@
+//! Records: what a segment file is made of. Spec: RFC 0009, section "Segments and records".
+
+use core::fmt;
+
+use samara_base::BlobId;
+
+/// Length of a record's header. Unit: bytes.
+pub(crate) const HEADER_LEN: usize = 72;
+/// Largest payload of a record. Unit: bytes.
+pub(crate) const PAYLOAD_MAX: usize = 1 << 20;
+/// Length of the header of a segment file. Unit: bytes.
+pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
+/// Records start at multiples of this. Unit: bytes.
+const ALIGN: usize = 8;
+
+const MAGIC: [u8; 4] = *b"SmRc";
+const SEGMENT_MAGIC: [u8; 8] = *b"SamaraSg";
+const SEGMENT_VERSION: u32 = 1;
+
+/// What the payload of a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Bytes of a blob.
+    Data = 1,
+    /// Chaining values of a blob's 16 KiB groups.
+    Outboard = 2,
+    /// Binds an import's provisional id to the blob that it turned out to be.
+    Bind = 3,
+}
+
+/// The id in the header is an import's provisional id, since the blob's is not known yet.
+pub(crate) const FLAG_PROVISIONAL: u8 = 1;
+
+/// The header of a record, all integers little-endian.
+///
+/// ```text
+///  0       4      5       6        8             12            16
+/// +-------+------+-------+--------+-------------+-------------+
+/// | magic | kind | flags | zero   | payload len | payload CRC |
+/// +-------+------+-------+--------+-------------+-------------+
+///  16                     24                     32
+/// +----------------------+----------------------+
+/// | blob size            | blob offset          |
+/// +----------------------+----------------------+
+///  32                          64        68           72
+/// +---------------------------+---------+------------+
+/// | id (32 bytes)             | segment | header CRC |
+/// +---------------------------+---------+------------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    pub(crate) flags: u8,
+    /// Unit: bytes, at most [`PAYLOAD_MAX`].
+    pub(crate) payload_len: u32,
+    pub(crate) payload_crc: u32,
+    /// Size of the blob as far as known, 0 for a provisional id. Unit: bytes.
+    pub(crate) blob_size: u64,
+    /// Where the payload belongs in the blob, or in its outboard. Unit: bytes.
+    pub(crate) blob_offset: u64,
+    pub(crate) id: BlobId,
+    /// Number of the segment file, so that a misplaced write is seen.
+    pub(crate) segment: u32,
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordError {
+    /// Offset of the first wrong field. Unit: bytes from the start of the record.
+    pub(crate) offset: u32,
+    pub(crate) field: Field,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Length,
+    Magic,
+    Kind,
+    Flags,
+    Reserved,
+    PayloadLen,
+    PayloadCrc,
+    Span,
+    Segment,
+    HeaderCrc,
+    Version,
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a record: wrong {:?} at byte {}", self.field, self.offset)
+    }
+}
+
+fn wrong(offset: u32, field: Field) -> RecordError {
+    RecordError { offset, field }
+}
+
+impl Header {
+    /// A header for `payload`.
+    pub(crate) fn new(kind: Kind, id: BlobId, payload: &[u8]) -> Self {
+        debug_assert!(payload.len() <= PAYLOAD_MAX, "invariant: callers split payloads");
+        Self {
+            kind,
+            flags: 0,
+            payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            payload_crc: crc32fast::hash(payload),
+            blob_size: 0,
+            blob_offset: 0,
+            id,
+            segment: 0,
+        }
+    }
+
+    /// The bytes of the header.
+    pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        let mut at = 0;
+        let mut put = |field: &[u8]| {
+            if let Some(place) = bytes.get_mut(at..at + field.len()) {
+                place.copy_from_slice(field);
+            }
+            at += field.len();
+        };
+        put(&MAGIC);
+        put(&[self.kind as u8, self.flags, 0, 0]);
+        put(&self.payload_len.to_le_bytes());
+        put(&self.payload_crc.to_le_bytes());
+        put(&self.blob_size.to_le_bytes());
+        put(&self.blob_offset.to_le_bytes());
+        put(self.id.as_bytes());
+        put(&self.segment.to_le_bytes());
+        if let Some((crc, fields)) = bytes.split_last_chunk_mut::<4>().map(|(f, c)| (c, f)) {
+            *crc = crc32fast::hash(fields).to_le_bytes();
+        }
+        bytes
+    }
+
+    /// Reads a header; `segment` is the file it lies in. The payload is checked by
+    /// [`check_payload`](Self::check_payload).
+    pub(crate) fn decode(bytes: &[u8], segment: u32) -> Result<Self, RecordError> {
+        let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else {
+            return Err(wrong(u32::try_from(bytes.len()).unwrap_or(u32::MAX), Field::Length));
+        };
+        let mut reader = Reader(bytes);
+        if reader.take::<4>() != MAGIC {
+            return Err(wrong(0, Field::Magic));
+        }
+        //= rfcs/0009-store.md#store-2
+        //# A reader MUST treat a record whose header or payload does not match its CRC-32 as absent.
+        let (fields, crc) = bytes.split_at(HEADER_LEN - 4);
+        if crc != crc32fast::hash(fields).to_le_bytes() {
+            return Err(wrong(68, Field::HeaderCrc));
+        }
+        let [kind, flags, reserved @ ..] = reader.take::<4>();
+        let kind = match kind {
+            1 => Kind::Data,
+            2 => Kind::Outboard,
+            3 => Kind::Bind,
+            _ => return Err(wrong(4, Field::Kind)),
+        };
+        if flags & !FLAG_PROVISIONAL != 0 {
+            return Err(wrong(5, Field::Flags));
+        }
+        if reserved != [0; 2] {
+            return Err(wrong(6, Field::Reserved));
+        }
+        let payload_len = reader.u32();
+        if payload_len as usize > PAYLOAD_MAX {
+            return Err(wrong(8, Field::PayloadLen));
+        }
+        let payload_crc = reader.u32();
+        let (blob_size, blob_offset) = (reader.u64(), reader.u64());
+        let end = blob_offset.checked_add(u64::from(payload_len));
+        let known = kind == Kind::Data && flags & FLAG_PROVISIONAL == 0;
+        if end.is_none_or(|end| known && end > blob_size) {
+            return Err(wrong(24, Field::Span));
+        }
+        let id = BlobId::from_bytes(reader.take::<32>());
+        let found = reader.u32();
+        if found != segment {
+            return Err(wrong(64, Field::Segment));
+        }
+        Ok(Self { kind, flags, payload_len, payload_crc, blob_size, blob_offset, id, segment })
+    }
+
+    /// Whether these bytes are the payload.
+    pub(crate) fn check_payload(&self, payload: &[u8]) -> Result<(), RecordError> {
+        if payload.len() != self.payload_len as usize {
+            return Err(wrong(8, Field::PayloadLen));
+        }
+        if crc32fast::hash(payload) != self.payload_crc {
+            return Err(wrong(12, Field::PayloadCrc));
+        }
+        Ok(())
+    }
+}
+
+/// Distance from one record to the next. Unit: bytes.
+pub(crate) const fn stride(payload_len: u32) -> u64 {
+    (HEADER_LEN + payload_len as usize).next_multiple_of(ALIGN) as u64
+}
+
+/// The header of a segment file: magic, version, number, zeros, CRC-32.
+pub(crate) fn segment_header(number: u32) -> [u8; SEGMENT_HEADER_LEN] {
+    let mut bytes = [0; SEGMENT_HEADER_LEN];
+    let fields =
+        [SEGMENT_MAGIC.as_slice(), &SEGMENT_VERSION.to_le_bytes(), &number.to_le_bytes()].concat();
+    if let Some(place) = bytes.get_mut(..fields.len()) {
+        place.copy_from_slice(&fields);
+    }
+    if let Some((fields, crc)) = bytes.split_last_chunk_mut::<4>() {
+        *crc = crc32fast::hash(fields).to_le_bytes();
+    }
+    bytes
+}
+
+/// Whether these bytes are the header of this segment.
+pub(crate) fn check_segment_header(bytes: &[u8], number: u32) -> Result<(), RecordError> {
+    let expected = segment_header(number);
+    if bytes == expected {
+        return Ok(());
+    }
+    match bytes.first_chunk::<SEGMENT_HEADER_LEN>() {
+        None => Err(wrong(u32::try_from(bytes.len()).unwrap_or(u32::MAX), Field::Length)),
+        Some(bytes) if bytes.first_chunk::<8>() != Some(&SEGMENT_MAGIC) => {
+            Err(wrong(0, Field::Magic))
+        }
+        Some(bytes) if bytes.get(8..12) != expected.get(8..12) => Err(wrong(8, Field::Version)),
+        Some(bytes) if bytes.get(12..16) != expected.get(12..16) => Err(wrong(12, Field::Segment)),
+        Some(_) => Err(wrong(60, Field::HeaderCrc)),
+    }
+}
+
+/// Takes fixed-width fields off the front; what is missing reads as zeros, so callers check the
+/// length first.
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+
+impl Reader<'_> {
+    pub(crate) fn take<const N: usize>(&mut self) -> [u8; N] {
+        self.try_take().unwrap_or([0; N])
+    }
+
+    pub(crate) fn try_take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    pub(crate) fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
+    }
+
+    pub(crate) fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take())
+    }
+}
