@@ -116,6 +116,9 @@ impl OutboardBuilder {
                 self.stack.push(merge(&left, &right, false));
             }
         }
+        //= rfcs/0002-identity.md#tree-15
+        //# A stored outboard MUST be the values of all 16 KiB groups of the blob in order, 32
+        //# bytes each, or empty if the blob fits one such group.
         self.stack.push(cv);
         sink(self.groups, cv);
         self.groups += 1;

@@ -44,6 +44,8 @@ impl From<BlobId> for Cv {
 /// ```
 #[must_use]
 pub fn hash(data: &[u8]) -> BlobId {
+    //= rfcs/0002-identity.md#tree-1
+    //# A blob's id MUST be the 32-byte BLAKE3 hash of its bytes in the unkeyed hash mode.
     BlobId::from_bytes(*blake3::hash(data).as_bytes())
 }
 

@@ -87,6 +87,9 @@ impl State {
         let damaged = self
             .check(source, piece_leaves, &span, data, &mut checked)
             .map_err(EncodeError::Source)?;
+        //= rfcs/0002-identity.md#tree-17
+        //# A holder MUST check the data that it read against the stored values before it sends
+        //# it.
         if !damaged.is_empty() {
             return Err(EncodeError::Damaged { leaves: damaged });
         }

@@ -176,6 +176,8 @@ pub enum FrontierField {
     Magic,
     /// The number of nodes, against the limit and the length.
     Count,
+    /// The check over all other bytes.
+    Check,
     /// The name of a node: a node of this tree, behind the one before it.
     Node,
 }
@@ -190,6 +192,7 @@ impl<E: fmt::Display> fmt::Display for OpenError<E> {
                 let field = match field {
                     FrontierField::Magic => "magic",
                     FrontierField::Count => "node count",
+                    FrontierField::Check => "check",
                     FrontierField::Node => "node",
                 };
                 write!(f, "the frontier has a wrong {field} at byte {offset}")

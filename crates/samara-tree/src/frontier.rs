@@ -12,6 +12,8 @@ use crate::{
 const MAGIC: [u8; 4] = *b"SFR1";
 /// Length of magic and count. Unit: bytes.
 const HEADER_LEN: usize = 8;
+/// Length of the check at the end: the first bytes of the BLAKE3 hash of all before it. Unit: bytes.
+const CHECK_LEN: usize = 8;
 /// Length of a node: first leaf with level and flag, value. Unit: bytes.
 const NODE_LEN: usize = 8 + Cv::LEN;
 const LEVEL_SHIFT: u32 = 56;
@@ -20,7 +22,7 @@ const FIRST_MASK: u64 = (1 << LEVEL_SHIFT) - 1;
 
 impl Verifier {
     /// Largest export. Unit: bytes.
-    pub const EXPORT_LEN_MAX: usize = HEADER_LEN + Self::NODES_MAX * NODE_LEN;
+    pub const EXPORT_LEN_MAX: usize = HEADER_LEN + Self::NODES_MAX * NODE_LEN + CHECK_LEN;
 
     /// Appends the frontier to `out`: what must be kept beside the stored outboard to go on after
     /// a restart. About 40 bytes × height of the tree × runs held.
@@ -29,7 +31,8 @@ impl Verifier {
     pub fn export(&self, out: &mut Vec<u8>) {
         let entries = &self.state.entries;
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        out.reserve(HEADER_LEN + entries.len() * NODE_LEN);
+        let start = out.len();
+        out.reserve(HEADER_LEN + entries.len() * NODE_LEN + CHECK_LEN);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&count.to_le_bytes());
         for (first, entry) in entries {
@@ -38,6 +41,8 @@ impl Verifier {
             out.extend_from_slice(&(first | level << LEVEL_SHIFT | held).to_le_bytes());
             out.extend_from_slice(&entry.cv.0);
         }
+        let check = check(out.get(start..).unwrap_or_default());
+        out.extend_from_slice(&check);
     }
 
     /// Restores a verifier from an exported frontier and the stored outboard.
@@ -57,6 +62,8 @@ impl Verifier {
         source: &S,
     ) -> Result<Self, OpenError<S::Error>> {
         let mut state = State::empty(id, size);
+        //= rfcs/0002-identity.md#tree-18
+        //# A reader MUST refuse a frontier that is not in canonical form.
         state.entries = parse(&state, bytes)?;
         state.held.insert(state.tree.root().range());
         let open: Vec<Range<u64>> = state
@@ -77,11 +84,19 @@ impl Verifier {
                 return Err(wrong(HEADER_LEN + at * NODE_LEN, FrontierField::Node));
             }
         }
+        //= rfcs/0002-identity.md#tree-19
+        //# A reader MUST refuse a frontier whose values do not merge, together with those of the
+        //# outboard, to the blob's id.
         if !state.load(source).map_err(OpenError::Source)? {
             return Err(OpenError::Root);
         }
         Ok(Self::from_state(state))
     }
+}
+
+pub(crate) fn check(bytes: &[u8]) -> [u8; CHECK_LEN] {
+    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(bytes).as_bytes();
+    [a, b, c, d, e, f, g, h]
 }
 
 fn wrong<E>(offset: usize, field: FrontierField) -> OpenError<E> {
@@ -95,12 +110,19 @@ fn parse<E>(state: &State, bytes: &[u8]) -> Result<BTreeMap<u64, Entry>, OpenErr
     if *magic != MAGIC {
         return Err(wrong(0, FrontierField::Magic));
     }
-    let Some((count, nodes)) = rest.split_first_chunk::<4>() else {
+    let Some((count, rest)) = rest.split_first_chunk::<4>() else {
         return Err(wrong(4, FrontierField::Count));
     };
     let count = usize::try_from(u32::from_le_bytes(*count)).unwrap_or(usize::MAX);
-    if count > Verifier::NODES_MAX || nodes.len() != count * NODE_LEN {
-        return Err(wrong(4, FrontierField::Count));
+    let nodes = match rest.split_last_chunk::<CHECK_LEN>() {
+        Some((nodes, _)) if count <= Verifier::NODES_MAX && nodes.len() == count * NODE_LEN => {
+            nodes
+        }
+        _ => return Err(wrong(4, FrontierField::Count)),
+    };
+    let (before, found) = bytes.split_at(bytes.len() - CHECK_LEN);
+    if check(before) != *found {
+        return Err(wrong(before.len(), FrontierField::Check));
     }
     let mut entries = BTreeMap::new();
     let mut end = 0;

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet};
 
-use crate::{Cv, OutboardBuilder, Prover, Tree, Verifier, hash};
+use crate::{Cv, OutboardBuilder, Prover, Tree, Verifier, frontier::check, hash};
 
 /// Reads fuzz input; missing bytes are zeros, so that every input means something.
 struct Input<'a>(&'a [u8]);
@@ -225,7 +225,13 @@ pub fn frontier(data: &[u8]) {
     match input.byte() % 4 {
         0 => bytes = input.0.to_vec(),
         1 => {}
-        _ => damage(&mut bytes, &mut input),
+        2 => damage(&mut bytes, &mut input),
+        _ => {
+            // Past the check, to the rules behind it.
+            bytes.truncate(bytes.len() - 8);
+            damage(&mut bytes, &mut input);
+            bytes.extend_from_slice(&check(&bytes));
+        }
     }
     let imported = Verifier::import(blob.id, claimed, &bytes, blob.outboard.as_slice());
     if let Ok(imported) = imported {

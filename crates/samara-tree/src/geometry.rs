@@ -73,6 +73,9 @@ impl Tree {
 
     /// Offset of the first byte of a leaf, at most the size.
     const fn offset(self, leaf: u64) -> u64 {
+        //= rfcs/0002-identity.md#tree-3
+        //# An implementation MUST derive the shape of a tree without overflow for every size from
+        //# 0 to 2^64 - 1 bytes.
         // Leaf n exists only if n * 1024 < size, so the product cannot overflow.
         if leaf < self.leaves() { leaf * LEAF_BYTES } else { self.size }
     }
@@ -115,6 +118,9 @@ pub(crate) const PAIR_LEN: usize = 2 * Cv::LEN;
 
 /// Whether a node's pair is part of the proof. The rule of RFC 0002.
 pub(crate) fn in_proof(node: Node, group: GroupLog2, range: &Range<u64>, base: &RangeSet) -> bool {
+    //= rfcs/0002-identity.md#tree-4
+    //# A proof MUST consist of the pair of each node that spans more than one group, intersects
+    //# the range and does not intersect the base, in pre-order, and of nothing else.
     node.leaves() > group.leaves() && node.intersects(range) && !base.intersects(&node.range())
 }
 

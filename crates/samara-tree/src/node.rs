@@ -63,6 +63,9 @@ impl Node {
         if self.leaves() < 2 {
             return None;
         }
+        //= rfcs/0002-identity.md#tree-2
+        //# The left child of a node of n leaves MUST have the largest power of two of leaves that
+        //# is smaller than n.
         let middle = self.first + self.leaves().next_power_of_two() / 2;
         Some((Self { first: self.first, end: middle }, Self { first: middle, end: self.end }))
     }

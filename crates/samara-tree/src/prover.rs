@@ -55,6 +55,9 @@ impl Prover {
         source: &S,
     ) -> Result<Self, OpenError<S::Error>> {
         let mut state = State::complete(id, size);
+        //= rfcs/0002-identity.md#tree-16
+        //# A holder MUST check that an outboard merges to the blob's id before it makes a proof
+        //# from it.
         if state.load(source).map_err(OpenError::Source)? {
             Ok(Self { state })
         } else {
@@ -72,6 +75,12 @@ impl Prover {
     #[must_use]
     pub const fn tree(&self) -> Tree {
         self.state.tree
+    }
+
+    /// Upper bound of the heap memory in use, at most 450 KiB. Unit: bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.state.memory_bytes()
     }
 
     /// The leaves whose data [`encode`](Self::encode) must be given for a range: the range itself

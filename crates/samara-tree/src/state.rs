@@ -93,6 +93,11 @@ impl State {
         state
     }
 
+    /// Upper bound of the heap memory in use. A B-tree's nodes are at least five elevenths full.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        2048 + self.entries.len() * 128 + self.top.cvs.len() * 112 + self.held.runs().len() * 32
+    }
+
     pub(crate) fn entry(&self, node: Node) -> Option<&Entry> {
         self.entries.get(&node.first()).filter(|entry| entry.end == node.end())
     }

@@ -57,13 +57,16 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Largest number of nodes in the frontier: about 5 MiB of memory, and more than a set of 1,024
+    /// Largest number of nodes in the frontier: at most 8 MiB of memory, and more than a set of 1,024
     /// runs in a blob of 16 GiB needs.
     pub const NODES_MAX: usize = 65_536;
 
     /// A verifier that knows the id, believes the size and holds nothing.
     #[must_use]
     pub fn new(id: BlobId, size: u64) -> Self {
+        //= rfcs/0002-identity.md#tree-14
+        //# A receiver MUST NOT reserve memory or storage in proportion to a size that is not
+        //# proven.
         Self::from_state(State::empty(id, size))
     }
 
@@ -101,6 +104,8 @@ impl Verifier {
     /// a request: a proof relative to it can always be used here.
     #[must_use]
     pub const fn known(&self) -> &RangeSet {
+        //= rfcs/0002-identity.md#tree-5
+        //# A getter MUST NOT name a leaf as known that it does not hold.
         &self.state.held
     }
 
@@ -114,6 +119,13 @@ impl Verifier {
     #[must_use]
     pub fn nodes(&self) -> usize {
         self.state.entries.len()
+    }
+
+    /// Upper bound of the heap memory in use: it follows the frontier, the runs held and the height
+    /// of the tree, never the size. Unit: bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.state.memory_bytes()
     }
 
     /// Verifies a transfer: the `proof` and the `data` of the leaves from `first_leaf` on, as far as
@@ -138,16 +150,24 @@ impl Verifier {
         data: &[u8],
         sink: &mut impl FnMut(u64, Cv),
     ) -> Result<Verified, VerifyError> {
+        //= rfcs/0002-identity.md#tree-7
+        //# A receiver MUST refuse a transfer whose range is not made of whole groups inside the
+        //# blob, or whose proof or data is not as long as size, group size, range and base say.
         let range = self.range_of(group, first_leaf, data.len() as u64)?;
         let tree = self.state.tree;
         let (expected, found) = (tree.proof_len(group, &range, base), proof.len() as u64);
         if expected != found {
             return Err(VerifyError::ProofLength { expected, found });
         }
+        //= rfcs/0002-identity.md#tree-12
+        //# A receiver MUST leave the set of leaves that it holds as it was when it refuses a
+        //# transfer.
         let mut walk = Walk::run(&self.state, group, &range, base, proof)?;
         if walk.nodes() > Self::NODES_MAX {
             self.state.collapse();
             walk = Walk::run(&self.state, group, &range, base, proof)?;
+            //= rfcs/0002-identity.md#tree-20
+            //# A frontier MUST NOT have more than 65,536 nodes.
             if walk.nodes() > Self::NODES_MAX {
                 return Err(VerifyError::Fragmented);
             }
@@ -169,6 +189,9 @@ impl Verifier {
             let bytes = tree.bytes(&node.range());
             let bytes = to_index(bytes.start - data_start)..to_index(bytes.end - data_start);
             let data = data.get(bytes).unwrap_or_default();
+            //= rfcs/0002-identity.md#tree-11
+            //# A receiver MUST keep the groups that are good in a transfer in which others are
+            //# bad.
             if self.take(node, cv, data, &mut scratch, sink) {
                 verified.good.insert(node.range());
             } else {
@@ -219,6 +242,9 @@ impl Verifier {
         let found = subtree(node, root, data, piece_leaves, &mut |piece, cv| {
             values.push((piece.first() / STORED_LEAVES, cv));
         });
+        //= rfcs/0002-identity.md#tree-10
+        //# A receiver MUST NOT store, pass on, hand to the application or count as held any data
+        //# before it has hashed to its proven value.
         let good = found == cv;
         if !good || !stored {
             let entry = Entry { end: node.end(), cv, held: good };
@@ -228,6 +254,9 @@ impl Verifier {
             return false;
         }
         state.held.insert(node.range());
+        //= rfcs/0002-identity.md#tree-13
+        //# A receiver MUST treat a size as a claim until the data of the last leaf was verified
+        //# at that size.
         self.size_proven |= node.end() == root.end();
         if stored {
             state.top.insert(node, cv);
@@ -398,6 +427,9 @@ impl<'a> Walk<'a> {
         if !node.intersects(self.range) {
             return Ok(());
         }
+        //= rfcs/0002-identity.md#tree-9
+        //# A receiver MUST skip, unread, the pairs of nodes that it has already expanded and the
+        //# data of leaves that it already holds.
         if self.state.held.contains_range(&node.range()) {
             self.skip(pairs(node, self.group, self.range, self.base));
             let first = node.first().max(self.range.start);
@@ -430,12 +462,18 @@ impl<'a> Walk<'a> {
             self.targets.push((node, cv));
             return Ok(());
         };
+        //= rfcs/0002-identity.md#tree-6
+        //# A receiver MUST refuse a transfer whose base leaves out a pair that it needs and does
+        //# not have.
         if !in_proof(node, self.group, self.range, self.base) {
             return Err(VerifyError::NotKnown { node });
         }
         let Some((left_cv, right_cv)) = self.pair() else {
             return Err(VerifyError::ParentMismatch { node });
         };
+        //= rfcs/0002-identity.md#tree-8
+        //# A receiver MUST refuse a transfer with a pair that does not merge to the proven value
+        //# of its node.
         if merge(&left_cv, &right_cv, node == self.state.tree.root()) != cv {
             return Err(VerifyError::ParentMismatch { node });
         }

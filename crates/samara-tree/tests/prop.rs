@@ -86,7 +86,7 @@ fn leaf_of(range: &Range<u64>, at: usize) -> u64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    //= rfcs/0002-identity.md#tree-3
+    //= rfcs/0002-identity.md#tree-4
     //= type=test
     //# A proof MUST consist of the pair of each node that spans more than one group, intersects the
     //# range and does not intersect the base, in pre-order, and of nothing else.
