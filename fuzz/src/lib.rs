@@ -6,7 +6,12 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
 pub const TARGETS: &[Target] = &[
+    ("chunk_chunker", samara_chunk::fuzzing::chunker),
+    ("chunk_manifest", samara_chunk::fuzzing::manifest),
+    ("chunk_names", samara_chunk::fuzzing::names),
+    ("mesh_session", samara_mesh::fuzzing::session),
     ("samara_ticket", samara::fuzzing::ticket),
+    ("sched_scheduler", samara_sched::fuzzing::scheduler),
     ("tree_frontier", samara_tree::fuzzing::frontier),
     ("tree_verify", samara_tree::fuzzing::verify),
     ("wire_frame_stream", samara_wire::fuzzing::frame_stream),

@@ -24,10 +24,10 @@ use crate::{
 const SECONDS: u64 = 60;
 
 /// A seed is at most so long, so that the repository stays small. Unit: bytes.
-const SEED_LEN_MAX: u64 = 16 * 1024;
+const SEED_LEN_MAX: u64 = 4 * 1024;
 
 /// A target has at most so many seeds.
-const SEEDS_MAX: usize = 64;
+const SEEDS_MAX: usize = 32;
 
 /// `cargo xtask fuzz [run|list|replay|seed] [TARGET...] [--seconds N] [--sanitizer NAME]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
@@ -132,7 +132,7 @@ fn replay(targets: &[Target]) -> Result<()> {
         .run()
 }
 
-/// Takes into `fuzz/seeds` what the corpus adds in coverage, the smallest inputs first.
+/// Takes into `fuzz/seeds` what the corpus adds in coverage.
 fn seed(targets: &[Target]) -> Result<()> {
     require_generated(targets)?;
     let limits = Limits::read()?;
@@ -144,10 +144,14 @@ fn seed(targets: &[Target]) -> Result<()> {
             .run()?;
         let mut files = seed_files(&target.name)?;
         files.sort();
-        for (_, path) in files.iter().skip(SEEDS_MAX) {
+        // Of each length some: the short ones are quick, the long ones reach deep states.
+        let len = files.len();
+        let kept =
+            |at: &usize| len <= SEEDS_MAX || at * SEEDS_MAX / len != (at + 1) * SEEDS_MAX / len;
+        for (_, (_, path)) in files.iter().enumerate().filter(|(at, _)| !kept(at)) {
             fs::remove_file(path)?;
         }
-        eprintln!("{}: {} seeds", target.name, files.len().min(SEEDS_MAX));
+        eprintln!("{}: {} seeds", target.name, len.min(SEEDS_MAX));
     }
     Ok(())
 }
