@@ -9,10 +9,12 @@ use crate::{
     sh::{self, cargo},
 };
 
-/// `cargo xtask bench [CRATE|peers]`.
+/// `cargo xtask bench [CRATE|peers|iroh]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
-    if args.subcommand(&["peers"]).is_some() {
-        return peers::command(args);
+    match args.subcommand(&["peers", "iroh"]).as_deref() {
+        Some("peers") => return peers::command(args),
+        Some("iroh") => return peers::iroh(args),
+        _ => {}
     }
     let (names, rest) = (args.positionals(), args.rest());
     args.finish()?;

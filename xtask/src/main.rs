@@ -41,6 +41,8 @@ usage: cargo xtask COMMAND [OPTIONS]
   bench [CRATE] [-- ARGS...]    run the criterion benchmarks
   bench peers [--scenarios A,D] [--programs samara,scp] [--reps N]
                                 compare the release binary with other programs, side by side
+  bench iroh [--set rand1g|small10k] [--reps N]
+                                compare it with iroh-blobs over loopback
   e2e [--bin PATH]              drive the samara command over loopback as a script would
   no-std                        build the no_std crates without std
   wasm                          build the no_std crates for wasm32 and run a module under node

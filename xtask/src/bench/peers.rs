@@ -3,7 +3,10 @@
 //! The harness is not part of this repository: `peers/bench.py` in a folder `shared` beside the
 //! checkout. It makes network namespaces, so it needs root.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -58,33 +61,20 @@ pub(super) fn command(mut args: Args) -> Result<()> {
     let scratch: Option<PathBuf> = args.option("--scratch")?;
     args.finish()?;
 
-    let harness = sh::root().join("../shared/peers");
-    if !harness.join("bench.py").is_file() {
-        bail!("the harness is not here: {} has no bench.py", harness.display());
-    }
-    let harness = harness.canonicalize()?;
-    let scratch = match scratch {
-        Some(path) => std::path::absolute(path)?,
-        None => sh::target_dir()?.join("peers"),
-    };
-    fs::create_dir_all(&scratch)?;
+    let (harness, scratch) = (harness()?, scratch_dir(scratch)?);
     let wanted = programs.as_deref().map(|list| list.split(',').collect::<Vec<_>>());
     let adapters = installed(wanted.as_deref(), &scratch);
     if adapters.is_empty() {
         bail!("none of the programs is installed");
     }
 
-    cargo("build").args(["--release", "--package", "samara-cli"]).run()?;
-    let samara = sh::target_dir()?.join("release/samara");
-    let data = scratch.join("data");
+    let samara = release_binary()?;
     let scenarios = scenarios.unwrap_or_else(|| "A,D,F,G".to_owned());
     for name in scenarios.split(',') {
         let known = SCENARIOS.iter().find(|(scenario, ..)| *scenario == name);
         let (_, set, about) = known.with_context(|| format!("no scenario `{name}`: A, D, F, G"))?;
         eprintln!("\n== {name}: {about}");
-        if !data.join(set).exists() && !data.join(format!("{set}.bin")).exists() {
-            cmd("python3").arg(harness.join("data/synth.py")).arg(&data).arg(set).run()?;
-        }
+        data_set(&harness, &scratch, set)?;
         cmd("python3")
             .env("SAMARA", &samara)
             .env("PEERS_TMP", &scratch)
@@ -96,8 +86,75 @@ pub(super) fn command(mut args: Args) -> Result<()> {
     cmd("python3").arg(harness.join("report.py")).arg(scratch.join("results.jsonl")).run()
 }
 
+/// `cargo xtask bench iroh [--set rand1g|small10k] [--reps N] [--scratch DIR]`.
+pub(super) fn iroh(mut args: Args) -> Result<()> {
+    let set = args.option("--set")?.unwrap_or_else(|| "rand1g".to_owned());
+    let reps: usize = args.option("--reps")?.unwrap_or(3);
+    let scratch: Option<PathBuf> = args.option("--scratch")?;
+    args.finish()?;
+    let (harness, scratch) = (harness()?, scratch_dir(scratch)?);
+    let samara = release_binary()?;
+    let target = scratch.join("iroh");
+    cargo("build")
+        .args(["--release", "--bin", "blobbench", "--manifest-path"])
+        .arg(copied(&harness, &scratch)?.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .run()?;
+    let data = data_set(&harness, &scratch, &set)?;
+    cmd("python3")
+        .arg("benches/peers/loopback.py")
+        .args([&samara, &target.join("release/blobbench"), &data, &scratch])
+        .arg(reps.to_string())
+        .run()
+}
+
+fn harness() -> Result<PathBuf> {
+    let harness = sh::root().join("../shared/peers");
+    if !harness.join("bench.py").is_file() {
+        bail!("the harness is not here: {} has no bench.py", harness.display());
+    }
+    Ok(harness.canonicalize()?)
+}
+
+fn scratch_dir(wanted: Option<PathBuf>) -> Result<PathBuf> {
+    let scratch = match wanted {
+        Some(path) => std::path::absolute(path)?,
+        None => sh::target_dir()?.join("peers"),
+    };
+    fs::create_dir_all(&scratch)?;
+    Ok(scratch)
+}
+
+fn release_binary() -> Result<PathBuf> {
+    cargo("build").args(["--release", "--package", "samara-cli"]).run()?;
+    Ok(sh::target_dir()?.join("release/samara"))
+}
+
+/// The file or folder of a data set; makes it if it is not there.
+fn data_set(harness: &Path, scratch: &Path, set: &str) -> Result<PathBuf> {
+    let data = scratch.join("data");
+    let places = [data.join(set), data.join(format!("{set}.bin"))];
+    if places.iter().all(|place| !place.exists()) {
+        cmd("python3").arg(harness.join("data/synth.py")).arg(&data).arg(set).run()?;
+    }
+    let place = places.into_iter().find(|place| place.exists());
+    place.with_context(|| format!("no data set `{set}`"))
+}
+
+/// The sources of the iroh programs where cargo may write a lock file.
+fn copied(harness: &Path, scratch: &Path) -> Result<PathBuf> {
+    let copy = scratch.join("iroh-src");
+    fs::create_dir_all(copy.join("src/bin"))?;
+    for file in ["Cargo.toml", "src/bin/blobbench.rs", "src/bin/phys.rs", "src/bin/quicraw.rs"] {
+        let text = fs::read(harness.join("iroh").join(file)).with_context(|| file.to_owned())?;
+        fs::write(copy.join(file), text)?;
+    }
+    Ok(copy)
+}
+
 /// The adapters whose programs are there; says how to install the others.
-fn installed(wanted: Option<&[&str]>, scratch: &std::path::Path) -> Vec<&'static str> {
+fn installed(wanted: Option<&[&str]>, scratch: &Path) -> Vec<&'static str> {
     let expand = |text: &str| text.replace("$PEERS", &scratch.to_string_lossy());
     let mut adapters = Vec::new();
     for program in PROGRAMS {
