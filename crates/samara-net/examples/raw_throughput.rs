@@ -7,11 +7,11 @@
 //! Without a role the program starts itself twice, as sender and as receiver, and prints one line
 //! for each. `serve` and `get ADDRESS` are the roles, for use across machines or namespaces.
 
+use core::{iter, net::SocketAddr, time::Duration};
 use std::{
     io::{BufRead, BufReader, Write},
-    net::SocketAddr,
     process::{Command, ExitCode, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use samara_net::{
     iroh::{Congestion, IrohDriver, IrohOptions, Tuning},
 };
 
-type Error = Box<dyn std::error::Error>;
+type Error = Box<dyn core::error::Error>;
 
 /// The kind of DATA; the payload only looks like one.
 const DATA: u64 = 0x14;
@@ -133,7 +133,7 @@ async fn serve(args: &Args) -> Result<(), Error> {
     std::io::stdout().flush()?;
     let length = usize::try_from(args.frame_kib << 10)?;
     let mut x = 0x9e37_79b9_7f4a_7c15_u64;
-    let block: Vec<u8> = std::iter::repeat_with(|| {
+    let block: Vec<u8> = iter::repeat_with(|| {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;

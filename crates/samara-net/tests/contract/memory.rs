@@ -1,6 +1,7 @@
 //! The contract on links in memory, with paused time.
 
-use std::{collections::VecDeque, time::Duration};
+use core::time::Duration;
+use std::collections::VecDeque;
 
 use samara_base::PeerId;
 use samara_mesh::link::{DownReason, Lane};

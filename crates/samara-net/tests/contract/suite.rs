@@ -1,6 +1,7 @@
 //! What every driver must do, written once.
 
-use std::{collections::VecDeque, time::Duration};
+use core::time::Duration;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use samara_base::PeerId;
@@ -205,7 +206,7 @@ pub(crate) async fn lanes_keep_their_order<W: World>(world: &W) {
     // Sizes around those where readers change their mind: tiny, a buffer's size, large, largest.
     let sizes = [8, 9, 100, 1 << 10, 16_383, 16_384, 16_385, 32_768, 65_536, 200_000, 1_114_112];
     let frames: Vec<RawFrame> =
-        (0_u64..66).map(|n| frame(n, sizes[usize::try_from(n).unwrap() % sizes.len()])).collect();
+        (0_u64..66).zip(sizes.into_iter().cycle()).map(|(n, length)| frame(n, length)).collect();
     for frame in &frames {
         let both = [Lane::Bulk, Lane::Control].map(|lane| outgoing(lane, frame));
         alice.driver.send(to_bob, both.to_vec()).expect("there is room");
