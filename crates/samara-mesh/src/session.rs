@@ -4,7 +4,10 @@ use alloc::{collections::VecDeque, string::String, vec::Vec};
 
 use bytes::Bytes;
 use samara_base::{Instant, PeerId};
-use samara_wire::{Close, CloseCode, Credit, Hello, Message, Ping, VERSION};
+use samara_wire::{
+    AGENT_MAX, Close, CloseCode, Credit, FRAME_BODY_MAX, FRAME_BODY_MIN, FRAME_OVERHEAD_MAX, Hello,
+    Message, Ping, VERSION,
+};
 
 use crate::{
     config::MeshConfig,
@@ -129,8 +132,11 @@ impl Session {
         let hello = Hello {
             version_min: VERSION,
             version_max: VERSION,
-            agent: config.agent.clone(),
-            frame_body_max: info.frame_len_max.min(samara_wire::FRAME_BODY_MAX),
+            agent: clip_agent(&config.agent),
+            frame_body_max: info
+                .frame_len_max
+                .saturating_sub(FRAME_OVERHEAD_MAX)
+                .clamp(FRAME_BODY_MIN, FRAME_BODY_MAX),
             wants_max: config.wants_per_session_max as u64,
             credit: config.credit_bytes,
             features: 0,
@@ -293,6 +299,13 @@ impl Session {
         let reason = CloseReason::Done;
         outputs.push_back(Output::Close { link: self.pipe.link, reason });
     }
+}
+
+/// The start of a text, as much as HELLO carries, cut at a character.
+fn clip_agent(text: &str) -> String {
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=text.len().min(AGENT_MAX)).rev().find(fits).unwrap_or(0);
+    String::from(text.get(..end).unwrap_or_default())
 }
 
 /// Text of a peer, fit for a terminal.

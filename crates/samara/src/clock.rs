@@ -11,7 +11,10 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "the runtime edge: protocol code takes time as an argument")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the runtime edge: protocol code takes time as an argument"
+    )]
     pub(crate) fn start() -> Self {
         Self { origin: std::time::Instant::now() }
     }

@@ -9,10 +9,16 @@ use bytes::Bytes;
 use samara_base::PeerId;
 use samara_mesh::{
     Mesh,
-    io::{Accepted, Block, Input, MeshEvent, OpenRequest, Opened, Output, ReadRequest, ServeError, Token, WriteError, WriteRequest},
+    io::{
+        Accepted, Block, Input, MeshEvent, OpenRequest, Opened, Output, ReadRequest, ServeError,
+        Token, WriteError, WriteRequest,
+    },
     link::{LinkId, Outgoing},
 };
-use samara_net::{driver::{Driver, PeerAddr}, events::Events};
+use samara_net::{
+    driver::{Driver, PeerAddr},
+    events::Events,
+};
 use samara_sched::{Event, WantId, WantSpec, WantStatus};
 use samara_store::Store;
 use tokio::sync::{mpsc, oneshot};
@@ -110,7 +116,9 @@ impl Engine {
         let read = move |job| match job {
             Job::Open(request) => Done::Opened(request.token, server.open(&request)),
             Job::Read(request) => Done::Read(request.token, server.read(&request)),
-            Job::Write(_, request) => Done::Written(request.token, request.want, Err(WriteError::Local)),
+            Job::Write(_, request) => {
+                Done::Written(request.token, request.want, Err(WriteError::Local))
+            }
         };
         let write = move |job| match job {
             Job::Write(reception, request) => {
@@ -262,9 +270,8 @@ impl Engine {
     }
 
     fn wants_of(&self, mailbox: &Arc<crate::reception::Mailbox>) -> BTreeSet<WantId> {
-        let of_mailbox = |(_, reception): &(&WantId, &Arc<Reception>)| {
-            Arc::ptr_eq(&reception.mailbox, mailbox)
-        };
+        let of_mailbox =
+            |(_, reception): &(&WantId, &Arc<Reception>)| Arc::ptr_eq(&reception.mailbox, mailbox);
         self.wants.iter().filter(of_mailbox).map(|(want, _)| *want).collect()
     }
 
@@ -305,11 +312,9 @@ impl Engine {
                         self.input(Input::Written { token, result });
                     }
                 },
-                Output::Present { link, right, .. } => {
-                    // What nobody honours need not be remembered.
-                    if self.grants.knows(&right) {
-                        self.rights.entry(link).or_default().push(right);
-                    }
+                // What nobody honours need not be remembered.
+                Output::Present { link, right, .. } if self.grants.knows(&right) => {
+                    self.rights.entry(link).or_default().push(right);
                 }
                 Output::Event(event) => self.event(event),
                 _ => {}

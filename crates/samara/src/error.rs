@@ -3,9 +3,9 @@
 use core::fmt;
 use std::{io, path::PathBuf};
 
+use crate::ticket::TicketBuildError;
 use samara_chunk::{BuildError, DecodeError, EncodeError, RuleError};
 use samara_net::driver::BindError;
-use crate::ticket::TicketBuildError;
 use samara_store::{
     ExportError, FinishError, OpenError, PublishError, ReadError, ReceiveError, StoreError,
 };
@@ -155,6 +155,8 @@ pub enum FetchError {
     Finish(FinishError),
     /// The result could not be moved into place; it is kept in the store.
     Publish(PublishError),
+    /// A file that was moved into place could not be taken into the store there.
+    Share(samara_store::ShareError),
     /// A blob that was here already could not be written to the destination.
     Export(ExportError),
     /// A blob that was here already could not be read.
@@ -180,6 +182,7 @@ impl fmt::Display for FetchError {
             Self::Receive(error) => error.fmt(f),
             Self::Finish(error) => error.fmt(f),
             Self::Publish(error) => error.fmt(f),
+            Self::Share(error) => error.fmt(f),
             Self::Export(error) => error.fmt(f),
             Self::Read(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),

@@ -1,11 +1,7 @@
 //! Fetching what a ticket names: blobs, collections, into the store or into place.
 
-use core::time::Duration;
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-};
+use core::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use samara_base::{BlobId, Class, RangeSet, leaves};
@@ -23,7 +19,7 @@ use crate::{
     plan::{self, Child},
     progress::{FetchProgress, Phase, Running, Shortfall, SourceProgress},
     reception::{Mailbox, Reception, byte_ranges, bytes_of},
-    ticket::{Format, Ticket},
+    ticket::{Format, Provider, Ticket},
 };
 
 /// Wants of a collection that are open at once.
@@ -164,9 +160,9 @@ impl Fetch {
     async fn run(mut self, mut cancel: oneshot::Receiver<()>) -> Result<Outcome, FetchError> {
         for provider in self.ticket.providers() {
             let addr = PeerAddr {
-                peer: provider.peer,
-                direct: provider.direct.clone(),
-                relay: provider.relay.clone(),
+                peer: provider.peer(),
+                direct: provider.addresses().to_vec(),
+                relay: provider.relay().map(str::to_owned),
             };
             let right =
                 self.ticket.secret().map(|secret| Bytes::copy_from_slice(secret.as_bytes()));
@@ -179,7 +175,8 @@ impl Fetch {
         let place = flatten(
             tokio::task::spawn_blocking(move || match output {
                 Some(output) => {
-                    place::prepare(&store, &output, name.as_deref(), &root, format, replace).map(Some)
+                    place::prepare(&store, &output, name.as_deref(), &root, format, replace)
+                        .map(Some)
                 }
                 None => Ok(None),
             })
@@ -205,7 +202,9 @@ impl Fetch {
             Some(place) if complete => {
                 self.show(|progress| progress.phase = Phase::Finishing);
                 let store = self.inner.store.clone();
-                Some(flatten(tokio::task::spawn_blocking(move || place.publish_file(&store, &root)).await)?)
+                Some(flatten(
+                    tokio::task::spawn_blocking(move || place.publish_file(&store, &root)).await,
+                )?)
             }
             _ => None,
         };
@@ -256,15 +255,16 @@ impl Fetch {
     }
 
     fn spec(&self, blob: BlobId, size: Option<u64>, class: Class) -> WantSpec {
-        let peers = self.ticket.providers().iter().map(|provider| provider.peer);
+        let peers = self.ticket.providers().iter().map(Provider::peer);
         let mut spec = WantSpec::new(blob, peers);
         spec.size = size;
         spec.class = class;
         spec.patience = self.options.patience;
         spec.grace = self.options.grace;
-        spec.deadline = self.options.timeout.map(|timeout| {
-            samara_base::Instant::ZERO + self.started.saturating_add(timeout)
-        });
+        spec.deadline = self
+            .options
+            .timeout
+            .map(|timeout| samara_base::Instant::ZERO + self.started.saturating_add(timeout));
         spec
     }
 
@@ -286,7 +286,10 @@ impl Fetch {
         let (store, rules) = (self.inner.store.clone(), self.options.rules);
         let extract = place.is_some();
         let manifest = flatten(
-            tokio::task::spawn_blocking(move || read_manifest(&store, &root, extract.then_some(rules))).await,
+            tokio::task::spawn_blocking(move || {
+                read_manifest(&store, &root, extract.then_some(rules))
+            })
+            .await,
         )?;
         let summary = manifest.summary();
         self.show(|progress| {
@@ -330,7 +333,10 @@ impl Fetch {
         loop {
             // Start what fits the window.
             let mut wants = Vec::new();
-            while open.len() < WANTS_MAX && (open_bytes < WANTS_BYTES || open.is_empty()) && !self.cancelled {
+            while open.len() < WANTS_MAX
+                && (open_bytes < WANTS_BYTES || open.is_empty())
+                && !self.cancelled
+            {
                 let Some(child) = waiting.pop_front() else { break };
                 match child {
                     Child::Here { bytes } => {
@@ -343,7 +349,8 @@ impl Fetch {
                     Child::Missing { blob, path, size, target, held, known } => {
                         key += 1;
                         self.reused += bytes_of(&held, size);
-                        let reception = Arc::new(Reception::new(blob, key, target, Arc::clone(&self.mailbox)));
+                        let reception =
+                            Arc::new(Reception::new(blob, key, target, Arc::clone(&self.mailbox)));
                         let mut spec = self.spec(blob, Some(size), self.options.class);
                         spec.size_max = size;
                         spec.held = held;
@@ -376,13 +383,17 @@ impl Fetch {
                     if let Some(receiver) = reception.take_receiver() {
                         finished.push(receiver);
                     }
-                } else if worst == Verdict::Complete || matches!(ended.verdict, Verdict::Partial { .. }) {
+                } else if worst == Verdict::Complete
+                    || matches!(ended.verdict, Verdict::Partial { .. })
+                {
                     worst = ended.verdict;
                 }
             }
             if !finished.is_empty() {
                 let finish = move || {
-                    finished.iter().try_for_each(|receiver| receiver.finish().map_err(FetchError::from))
+                    finished.iter().try_for_each(|receiver| {
+                        receiver.finish().map(drop).map_err(FetchError::from)
+                    })
                 };
                 flatten(tokio::task::spawn_blocking(finish).await)?;
             }
@@ -482,7 +493,9 @@ impl Fetch {
             progress.rate = rate;
             progress.waiting = waiting;
             progress.eta = progress.bytes_total.filter(|_| rate > 0).map(|total| {
-                Duration::from_millis(total.saturating_sub(progress.bytes).saturating_mul(1000) / rate)
+                Duration::from_millis(
+                    total.saturating_sub(progress.bytes).saturating_mul(1000) / rate,
+                )
             });
             if !sources.is_empty() {
                 progress.sources = sources.into_values().collect();
@@ -504,7 +517,7 @@ impl Fetch {
         flatten(
             tokio::task::spawn_blocking(move || {
                 if keep {
-                    store.tag(&format!("fetch/{root}"), &root)?;
+                    store.tag(format!("fetch/{root}").as_bytes(), &root)?;
                 }
                 store.checkpoint()
             })
@@ -576,7 +589,9 @@ fn read_manifest(
     rules: Option<Rules>,
 ) -> Result<Manifest<Bytes>, FetchError> {
     let Some(reader) = store.reader(root)? else {
-        return Err(FetchError::Read(samara_store::ReadError::NotHeld { missing: RangeSet::new() }));
+        return Err(FetchError::Read(samara_store::ReadError::NotHeld {
+            missing: RangeSet::new(),
+        }));
     };
     let bytes = reader.read(0..reader.size())?;
     let manifest = Manifest::decode(bytes).map_err(FetchError::NotACollection)?;

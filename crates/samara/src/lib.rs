@@ -68,7 +68,7 @@ pub use ticket::Ticket;
 
 // What callers of this crate need of the crates below: they are part of its interface.
 pub use samara_base as base;
-pub use samara_chunk::Rules;
+pub use samara_chunk::{Entry, EntryKind, MAGIC as MANIFEST_MAGIC, Manifest, Rules};
 pub use samara_net as net;
 pub use samara_sched::{Blame, Fault, Verdict, Waiting};
 pub use samara_store as store;

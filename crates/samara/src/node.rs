@@ -1,20 +1,23 @@
 //! The node: one store, one identity, any number of links.
 
 use core::{fmt, net::SocketAddr};
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use samara_base::{BlobId, PeerId, RangeSet};
 use samara_mesh::{Mesh, MeshConfig};
-use samara_net::{
-    driver::{Driver, LocalAddrs, PeerAddr},
-    events::Events,
-};
 #[cfg(feature = "iroh")]
 use samara_net::{
     driver::BindError,
     events::{EventLimits, events},
     iroh::{IrohDriver, IrohOptions, Relay},
+};
+use samara_net::{
+    driver::{Driver, LocalAddrs, PeerAddr},
+    events::Events,
 };
 use samara_store::{ExportError, Options as StoreOptions, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -186,7 +189,10 @@ impl Node {
 
     /// Takes a file or directory into the store where it lies, without serving it: files are
     /// hashed and referenced, nothing is copied.
-    pub fn import(&self, path: impl AsRef<Path>) -> Running<Result<Imported, ShareError>, ImportProgress> {
+    pub fn import(
+        &self,
+        path: impl AsRef<Path>,
+    ) -> Running<Result<Imported, ShareError>, ImportProgress> {
         share::import(Arc::clone(&self.inner), [path.as_ref().to_owned()].into())
     }
 
@@ -300,7 +306,7 @@ impl Inner {
     pub(crate) fn provider(&self) -> Provider {
         let addrs = self.driver.addrs().borrow().clone();
         let PeerAddr { peer, direct, relay } = addrs.for_peer(self.driver.local());
-        share::provider(peer, &direct, relay)
+        share::provider(peer, &direct, relay.as_deref())
     }
 }
 
@@ -311,12 +317,9 @@ impl fmt::Debug for Node {
 }
 
 /// The result of a blocking task; a panic in it goes on here.
-pub(crate) fn flatten<T, E>(
-    joined: Result<Result<T, E>, tokio::task::JoinError>,
-) -> Result<T, E> {
+pub(crate) fn flatten<T, E>(joined: Result<Result<T, E>, tokio::task::JoinError>) -> Result<T, E> {
     match joined {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
-

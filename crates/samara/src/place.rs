@@ -78,7 +78,6 @@ pub(crate) fn prepare(
     staged.extend_from_slice(format!(".{}.samara-part", id.fmt_short()).as_bytes());
     let directory = parent.join(to_path(&staged));
     let root = if format == Format::Collection {
-        fs::create_dir_all(&directory).map_err(io(&directory))?;
         store.staging_root(&directory)?
     } else {
         store.root(&parent)?
@@ -107,11 +106,6 @@ impl Place {
         }
     }
 
-    /// The registered directory.
-    pub(crate) const fn root(&self) -> RootId {
-        self.root
-    }
-
     /// Moves a finished file to its name.
     pub(crate) fn publish_file(&self, store: &Store, id: &BlobId) -> Result<PathBuf, FetchError> {
         let staged = self.directory.as_path();
@@ -132,18 +126,20 @@ impl Place {
         manifest: &Manifest<Bytes>,
     ) -> Result<PathBuf, FetchError> {
         if self.replace && self.path.is_dir() {
+            // What the store has yet to sync is synced under the names that it knows.
             store.checkpoint()?;
-            self.merge(manifest)?;
-            store.move_root(self.root, &self.path)?;
+            self.merge(store, manifest)?;
             // Only directories are left in it.
-            fs::remove_dir_all(&self.directory).map_err(|error| self.failed(&self.directory, error))?;
+            fs::remove_dir_all(&self.directory)
+                .map_err(|error| self.failed(&self.directory, error))?;
         } else {
             store.publish_root(self.root, &self.path)?;
         }
         Ok(self.path.clone())
     }
 
-    fn merge(&self, manifest: &Manifest<Bytes>) -> Result<(), FetchError> {
+    fn merge(&self, store: &Store, manifest: &Manifest<Bytes>) -> Result<(), FetchError> {
+        let root = store.root(&self.path)?;
         let mut entries = manifest.iter();
         while let Some(entry) = entries.next_entry() {
             let rel = to_path(entry.path);
@@ -154,7 +150,14 @@ impl Place {
                     result => result.map_err(|error| self.failed(&to, error))?,
                 }
             } else if from.symlink_metadata().is_ok() {
+                let file = matches!(entry.kind, EntryKind::File { .. });
                 fs::rename(&from, &to).map_err(|error| self.failed(&to, error))?;
+                if file {
+                    // The store knew it by its old name.
+                    store
+                        .share_in_place(root, entry.path, &mut |_| ())
+                        .map_err(FetchError::Share)?;
+                }
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use samara_base::{BlobId, GroupLog2, RangeSet};
 use samara_chunk::{EntryKind, Manifest, Mtime};
-use samara_store::{Place as StorePlace, Store, Target};
+use samara_store::{BlobPlace, Store, Target};
 use tokio::sync::mpsc;
 
 use crate::{error::FetchError, place::Place, share::to_path};
@@ -67,9 +67,8 @@ pub(crate) fn plan(
             EntryKind::Symlink { .. } => continue,
             EntryKind::File { mode, mtime, size, id } => {
                 let first = core::array::from_fn(|at| id.as_bytes()[at]);
-                let target = place.map_or(Target::Segments, |place| {
-                    place.entry_target(entry.path, mode, mtime)
-                });
+                let target = place
+                    .map_or(Target::Segments, |place| place.entry_target(entry.path, mode, mtime));
                 if !seen.insert(first) {
                     plan.copies += 1;
                     batch.push(Child::Here { bytes: size });
@@ -110,7 +109,7 @@ fn look(
     if stat.complete {
         let in_place = match (&stat.place, place) {
             (_, None) => true,
-            (StorePlace::External { path: file, .. }, Some(place)) => {
+            (BlobPlace::External(file), Some(place)) => {
                 *file == place.directory.join(to_path(path))
             }
             _ => false,
@@ -188,12 +187,16 @@ fn make_link(path: &Path, _target: &[u8]) -> Result<(), FetchError> {
 fn set_attributes(path: &Path, mode: u16, mtime: Option<Mtime>) -> Result<(), FetchError> {
     if let Some(mtime) = mtime {
         let time = if mtime.seconds() >= 0 {
-            std::time::UNIX_EPOCH
-                .checked_add(core::time::Duration::new(mtime.seconds().unsigned_abs(), mtime.nanos()))
+            std::time::UNIX_EPOCH.checked_add(core::time::Duration::new(
+                mtime.seconds().unsigned_abs(),
+                mtime.nanos(),
+            ))
         } else {
             std::time::UNIX_EPOCH
                 .checked_sub(core::time::Duration::from_secs(mtime.seconds().unsigned_abs()))
-                .and_then(|time| time.checked_add(core::time::Duration::from_nanos(mtime.nanos().into())))
+                .and_then(|time| {
+                    time.checked_add(core::time::Duration::from_nanos(mtime.nanos().into()))
+                })
         };
         // A time that this system can't represent is left as it is.
         if let Some(time) = time {

@@ -1,9 +1,7 @@
 //! Where the bytes of a want go, and verifying them on the way.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet, leaves};
 use samara_mesh::io::{Accepted, WriteError, WriteRequest};
@@ -121,7 +119,11 @@ impl Reception {
     }
 
     /// Verifies a block and stores it. Runs on a pool thread, one block of a want at a time.
-    pub(crate) fn write(&self, store: &Store, request: &WriteRequest) -> Result<Accepted, WriteError> {
+    pub(crate) fn write(
+        &self,
+        store: &Store,
+        request: &WriteRequest,
+    ) -> Result<Accepted, WriteError> {
         let counters = &self.mailbox.counters;
         let bytes = (request.proof.len() + request.data.len()) as u64;
         counters.received.fetch_add(bytes, Ordering::Relaxed);
@@ -159,8 +161,7 @@ impl Reception {
     /// A blob of one group is its own proof.
     fn write_small(&self, store: &Store, request: &WriteRequest) -> Result<Accepted, WriteError> {
         let all = RangeSet::from(0..leaves(request.size));
-        let false_bytes =
-            Accepted { good: RangeSet::new(), bad: all.clone(), size_proven: false };
+        let false_bytes = Accepted { good: RangeSet::new(), bad: all.clone(), size_proven: false };
         let whole = request.first_leaf == 0 && request.data.len() as u64 == request.size;
         if !whole || !request.proof.is_empty() {
             // Part of a blob this small is never asked for.
@@ -183,8 +184,9 @@ impl Reception {
         }
         // First block, or the size believed so far was a lie.
         *slot = None;
-        let receiver =
-            store.receive(&self.blob, size, &self.target).map_err(|error| self.fail(error.into()))?;
+        let receiver = store
+            .receive(&self.blob, size, &self.target)
+            .map_err(|error| self.fail(error.into()))?;
         *slot = Some(receiver.clone());
         Ok(receiver)
     }

@@ -1,14 +1,13 @@
 //! Taking files and directories in where they lie, and sharing them.
 
-use core::{net::SocketAddr, ops::ControlFlow};
+use core::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use std::{
-    fs,
-    io,
+    fs, io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -144,17 +143,24 @@ pub(crate) async fn members(
 
 fn read_manifest(store: &Store, root: &BlobId) -> Result<Manifest<Bytes>, ShareError> {
     let not_found = || ShareError::NotFound { path: root.to_string().into() };
-    let reader = store.reader(root)?.ok_or_else(not_found)?;
+    let reader = store.reader(root).map_err(ShareError::Read)?.ok_or_else(not_found)?;
     let bytes = reader.read(0..reader.size()).map_err(ShareError::Read)?;
     Manifest::decode(bytes).map_err(ShareError::NotACollection)
 }
 
-/// How to name a node in a ticket: routable addresses before loopback ones.
-pub(crate) fn provider(peer: PeerId, direct: &[SocketAddr], relay: Option<String>) -> Provider {
+/// How to name a node in a ticket. Addresses that others can use come before loopback ones, and
+/// what a ticket has no room for or can't say is left out.
+pub(crate) fn provider(peer: PeerId, direct: &[SocketAddr], relay: Option<&str>) -> Provider {
     let mut direct = direct.to_vec();
     direct.sort_by_key(|addr| (addr.ip().is_loopback(), addr.is_ipv6(), *addr));
-    direct.truncate(ADDRESSES_MAX);
-    Provider { peer, direct, relay }
+    let mut provider = Provider::new(peer);
+    for address in direct.into_iter().take(ADDRESSES_MAX) {
+        provider = provider.clone().with_address(address).unwrap_or(provider);
+    }
+    match relay {
+        Some(url) => provider.clone().with_relay(url).unwrap_or(provider),
+        None => provider,
+    }
 }
 
 async fn take_in(
@@ -167,7 +173,7 @@ async fn take_in(
     let walk = move || {
         let mut walk = Walk { store, progress, stop, shown: 0 };
         let imported = walk.take_in(&paths)?;
-        walk.store.tag(&share_tag(&imported), &imported.id)?;
+        walk.store.tag(share_tag(&imported).as_bytes(), &imported.id)?;
         walk.store.checkpoint()?;
         walk.show();
         Ok(imported)
@@ -219,7 +225,13 @@ impl Found {
             return None;
         };
         let size = if kind == Kind::File { metadata.len() } else { 0 };
-        Some(Self { path: path.into(), kind, mode: mode_of(metadata), mtime: mtime_of(metadata), size })
+        Some(Self {
+            path: path.into(),
+            kind,
+            mode: mode_of(metadata),
+            mtime: mtime_of(metadata),
+            size,
+        })
     }
 }
 
@@ -319,14 +331,13 @@ impl Walk {
             return Err(ShareError::Cancelled);
         }
         let before = self.progress.borrow().bytes;
-        let (progress, stop, mut shown) = (&self.progress, &self.stop, self.shown);
+        let (progress, mut shown) = (&self.progress, self.shown);
         let mut tick = |bytes: u64| {
             // Often enough to look alive, seldom enough to cost nothing.
             if before + bytes >= shown + (32 << 20) {
                 shown = before + bytes;
                 progress.send_modify(|progress| progress.bytes = before + bytes);
             }
-            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let stat = match self.store.share_in_place(root, rel, &mut tick) {
             Ok(stat) => stat,
@@ -367,7 +378,8 @@ impl Walk {
             }
             let entry = entry.map_err(failed)?;
             let path = entry.path();
-            let metadata = entry.metadata().map_err(|error| ShareError::Io { path: path.clone(), error })?;
+            let metadata =
+                entry.metadata().map_err(|error| ShareError::Io { path: path.clone(), error })?;
             let length = prefix.len();
             if length > 0 {
                 prefix.push(b'/');
@@ -401,8 +413,8 @@ fn canonical(path: &Path) -> Result<PathBuf, ShareError> {
 }
 
 fn link_target(path: &Path) -> Result<Vec<u8>, ShareError> {
-    let target = fs::read_link(path)
-        .map_err(|error| ShareError::Io { path: path.to_owned(), error })?;
+    let target =
+        fs::read_link(path).map_err(|error| ShareError::Io { path: path.to_owned(), error })?;
     Ok(to_bytes(target.as_os_str()))
 }
 

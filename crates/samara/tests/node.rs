@@ -11,7 +11,7 @@ use std::{
 
 use futures::StreamExt as _;
 use samara::{
-    FetchError, FetchOptions, Fault, Node, Ticket, Verdict, Waiting,
+    Fault, FetchError, FetchOptions, Node, Ticket, Verdict, Waiting,
     base::PeerId,
     net::{
         driver::Driver,
@@ -109,7 +109,8 @@ async fn files_of_many_sizes_arrive_where_they_are_wanted() {
         assert_eq!(outcome.bytes, size as u64);
         assert_eq!(outcome.path.as_deref(), Some(out.canonicalize().unwrap().as_path()));
         assert!(fs::read(&out).unwrap() == data, "size {size}");
-        let names: Vec<_> = fs::read_dir(world.path("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(world.path("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(names.iter().all(|name| !name.to_string_lossy().contains("part")), "{names:?}");
 
         // Again: it is here, and nothing is overwritten.
@@ -130,7 +131,13 @@ async fn a_directory_arrives_with_everything_in_it() {
     let world = World::new();
     let (alice, bob) = (world.node(1), world.node(2));
     let root = world.path("tree");
-    for (name, size) in [("a", 0), ("b/one", 10), ("b/same", 10), ("b/c/large", 200_000), ("b/c/large too", 200_000)] {
+    for (name, size) in [
+        ("a", 0),
+        ("b/one", 10),
+        ("b/same", 10),
+        ("b/c/large", 200_000),
+        ("b/c/large too", 200_000),
+    ] {
         world.file(&format!("tree/{name}"), &blob(size, 3));
     }
     for number in 0..300 {
@@ -223,13 +230,11 @@ async fn a_provider_that_is_away_is_waited_for() {
     assert_eq!(outcome.verdict, Verdict::Complete);
     assert!(fs::read(world.path("out")).unwrap() == data);
 
-    let impatient = FetchOptions {
-        patience: Some(Duration::from_millis(300)),
-        ..FetchOptions::default()
-    };
+    let impatient =
+        FetchOptions { patience: Some(Duration::from_millis(300)), ..FetchOptions::default() };
     let nobody = "00".repeat(32).parse().unwrap();
     let ticket = Ticket::new(nobody, samara::ticket::Format::Blob)
-        .with_provider(samara::ticket::Provider { peer: peer(99), direct: vec![], relay: None })
+        .with_provider(samara::ticket::Provider::new(peer(99)))
         .unwrap();
     let outcome = bob.fetch(ticket, impatient).await.unwrap();
     assert_eq!(outcome.verdict, Verdict::NoProvider);
