@@ -114,6 +114,9 @@ fn patience_and_deadlines_end_a_want() {
     assert_eq!(world.verdict(getter, want, MINUTE), Some(Verdict::Expired));
 }
 
+//= rfcs/0007-transfer.md#xfer-10
+//= type=test
+//# A getter MUST NOT store or pass on a byte before it is verified.
 #[test]
 fn damage_at_the_source_costs_its_group_only() {
     let mut world = World::default();

@@ -118,6 +118,8 @@ impl Reception {
         WriteError::Local
     }
 
+    //= rfcs/0007-transfer.md#xfer-10
+    //# A getter MUST NOT store or pass on a byte before it is verified.
     /// Verifies a block and stores it. Runs on a pool thread, one block of a want at a time.
     pub(crate) fn write(
         &self,

@@ -240,6 +240,9 @@ async fn a_provider_that_is_away_is_waited_for() {
     assert_eq!(outcome.verdict, Verdict::NoProvider);
 }
 
+//= rfcs/0007-transfer.md#xfer-7
+//= type=test
+//# A source MUST NOT send bytes that it has not verified against the blob's id.
 #[tokio::test]
 async fn damage_at_the_source_is_named_and_a_second_source_mends_it() {
     let world = World::new();
