@@ -41,3 +41,7 @@ pub use group::{GroupLog2, LEAF_BYTES, leaf_span, leaves};
 pub use id::{BlobId, ChunkId, ParseIdError, PeerId, ShortId};
 pub use ranges::RangeSet;
 pub use time::Instant;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
