@@ -140,6 +140,13 @@ pub enum FetchError {
         /// What the system said.
         error: io::Error,
     },
+    /// The collection does not fit where it is to be written.
+    NoSpace {
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// The destination has no file name.
     BadPath {
         /// The path.
@@ -174,6 +181,11 @@ impl fmt::Display for FetchError {
                 write!(f, "{} exists already and is left alone", path.display())
             }
             Self::Io { path, error } => write!(f, "cannot write {}: {error}", path.display()),
+            Self::NoSpace { needed, free } => write!(
+                f,
+                "the collection needs {needed} bytes and {free} are free: free some space, or \
+                 choose another place"
+            ),
             Self::BadPath { path } => write!(f, "{} does not name a file", path.display()),
             Self::NotACollection(error) => {
                 write!(f, "what was shared is not a collection: {error}")

@@ -48,6 +48,8 @@ pub struct FetchOptions {
     pub grace: Duration,
     /// End after so long, whatever the progress.
     pub timeout: Option<Duration>,
+    /// Fetch nothing whose content is larger. Unit: bytes.
+    pub size_max: u64,
     /// What may be extracted here.
     pub rules: Rules,
     /// Urgency.
@@ -63,6 +65,7 @@ impl Default for FetchOptions {
             patience: None,
             grace: Duration::ZERO,
             timeout: None,
+            size_max: u64::MAX,
             rules: Rules::host(),
             class: Class::Bulk,
         }
@@ -259,6 +262,7 @@ impl Fetch {
         let mut spec = WantSpec::new(blob, peers);
         spec.size = size;
         spec.class = class;
+        spec.size_max = self.options.size_max;
         spec.patience = self.options.patience;
         spec.grace = self.options.grace;
         spec.deadline = self
@@ -292,6 +296,15 @@ impl Fetch {
             .await,
         )?;
         let summary = manifest.summary();
+        //= rfcs/0004-chunking.md#coll-21
+        //# An extractor MUST compare the sum of sizes with the space and the limit that its user allows, before it writes a file.
+        if summary.bytes > self.options.size_max {
+            let verdict = Verdict::TooLarge { size: summary.bytes, limit: self.options.size_max };
+            return self.finish(verdict, root, summary.bytes, None).await;
+        }
+        if let Some(place) = &place {
+            place.check_space(summary.bytes)?;
+        }
         self.show(|progress| {
             progress.phase = Phase::Receiving;
             progress.bytes_total = Some(summary.bytes);

@@ -50,6 +50,8 @@ pub(crate) fn prepare(
     }
     let Some(name) = path.file_name() else { return Err(FetchError::BadPath { path }) };
     let name = to_bytes(name);
+    //= rfcs/0004-chunking.md#coll-20
+    //# An extractor MUST NOT write through a link or over a file that it did not create, unless its user allows it.
     match fs::symlink_metadata(&path) {
         Ok(found) if !replace || (format == Format::Blob && found.is_dir()) => {
             return Err(FetchError::Exists { path });
@@ -85,6 +87,18 @@ pub(crate) fn prepare(
     Ok(Place { path, root, staged, name, directory, replace })
 }
 
+/// What an earlier attempt left in a staged directory. Unit: bytes.
+#[cfg(unix)]
+fn staged_bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => staged_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.map(bytes).sum()
+}
+
 impl Place {
     /// Where the bytes of a single file go.
     pub(crate) fn file_target(&self) -> Target {
@@ -104,6 +118,25 @@ impl Place {
                 Some(Duration::new(seconds, mtime.nanos()))
             }),
         }
+    }
+
+    /// Whether a collection of so many bytes fits, with what is staged already.
+    #[cfg(unix)]
+    pub(crate) fn check_space(&self, needed: u64) -> Result<(), FetchError> {
+        let failed = |error: rustix::io::Errno| self.failed(&self.directory, error.into());
+        let disk = rustix::fs::statvfs(&self.directory).map_err(failed)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if needed <= free {
+            return Ok(());
+        }
+        let needed = needed.saturating_sub(staged_bytes(&self.directory));
+        if needed > free { Err(FetchError::NoSpace { needed, free }) } else { Ok(()) }
+    }
+
+    /// Whether a collection of so many bytes fits: found out while writing.
+    #[cfg(not(unix))]
+    pub(crate) fn check_space(&self, _needed: u64) -> Result<(), FetchError> {
+        Ok(())
     }
 
     /// Moves a finished file to its name.

@@ -127,20 +127,22 @@ fn look(
     Ok(missing(receiver.held(), receiver.known()))
 }
 
-/// Writes out copies, links, and the modes and times of directories.
+/// Writes out copies, links, and the modes and times of directories. Every blob is here.
+//= rfcs/0004-chunking.md#coll-19
+//# An extractor MUST create links only after every file of the collection is in place.
 pub(crate) fn complete(
     store: &Store,
     manifest: &Manifest<Bytes>,
     place: &Place,
     plan: &Plan,
 ) -> Result<(), FetchError> {
-    let mut directories = Vec::new();
+    let (mut directories, mut links) = (Vec::new(), Vec::new());
     let mut entries = manifest.iter();
     while let Some(entry) = entries.next_entry() {
         let path = place.directory.join(to_path(entry.path));
         match entry.kind {
             EntryKind::Directory { mode, mtime } => directories.push((path, mode, mtime)),
-            EntryKind::Symlink { target } => make_link(&path, target)?,
+            EntryKind::Symlink { target } => links.push((path, target.to_vec())),
             EntryKind::File { mode, mtime, id, .. } if plan.copies > 0 => {
                 if fs::symlink_metadata(&path).is_err() {
                     store.export(&id, &path, false)?;
@@ -149,6 +151,9 @@ pub(crate) fn complete(
             }
             EntryKind::File { .. } => {}
         }
+    }
+    for (path, target) in links {
+        make_link(&path, &target)?;
     }
     // Innermost first: writing into a directory changes its time, and its mode may forbid it.
     for (path, mode, mtime) in directories.into_iter().rev() {

@@ -314,6 +314,75 @@ async fn nobody_gets_anything_without_the_right() {
     assert_eq!(outcome.verdict, Verdict::Unavailable);
 }
 
+//= rfcs/0004-chunking.md#coll-19
+//= type=test
+//# An extractor MUST create links only after every file of the collection is in place.
+#[tokio::test]
+async fn links_come_last() {
+    let world = World::new();
+    let (alice, bob) = (world.node(1), world.node(2));
+    let victim = world.file("tree/file", &blob(40_000, 1));
+    std::os::unix::fs::symlink("file", world.path("tree/a link")).unwrap();
+    let share = alice.share([world.path("tree")]).await.unwrap();
+    let good = fs::read(&victim).unwrap();
+    fs::write(&victim, b"changed").unwrap();
+    let outcome = bob.fetch(share.ticket.clone(), into(world.path("out"))).await.unwrap();
+    assert_ne!(outcome.verdict, Verdict::Complete);
+    let staged = fs::read_dir(world.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let staged = staged.into_iter().find(|path| path.to_string_lossy().ends_with("samara-part"));
+    let staged = staged.expect("what is here is kept");
+    assert!(tree(&staged).iter().all(|(_, _, content)| content != b"file"), "no link yet");
+    fs::write(&victim, good).unwrap();
+    let share = alice.share([world.path("tree/file")]).await.unwrap();
+    drop(share);
+    let again = alice.share([world.path("tree")]).await.unwrap();
+    let outcome = bob.fetch(again.ticket, into(world.path("out"))).await.unwrap();
+    assert_eq!(outcome.verdict, Verdict::Complete);
+    assert_eq!(fs::read_link(world.path("out/a link")).unwrap(), Path::new("file"));
+}
+
+//= rfcs/0004-chunking.md#coll-20
+//= type=test
+//# An extractor MUST NOT write through a link or over a file that it did not create, unless its user allows it.
+#[tokio::test]
+async fn nothing_is_written_through_what_lies_there() {
+    let world = World::new();
+    let (alice, bob) = (world.node(1), world.node(2));
+    world.file("tree/file", b"from alice");
+    let tree = alice.share([world.path("tree")]).await.unwrap();
+    let file = alice.share([world.file("in", &blob(100_000, 1))]).await.unwrap();
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    fs::write(world.path("precious"), b"precious").unwrap();
+    for share in [&tree, &file] {
+        let staged = format!(".out.{}.samara-part", share.imported.id.fmt_short());
+        let bait = if share == &tree { "elsewhere" } else { "precious" };
+        std::os::unix::fs::symlink(world.path(bait), world.path(&staged)).unwrap();
+        let result = bob.fetch(share.ticket.clone(), into(world.path("out"))).await;
+        assert!(matches!(result, Err(FetchError::Exists { .. })), "{bait}: {result:?}");
+    }
+    assert_eq!(fs::read_dir(world.path("elsewhere")).unwrap().count(), 0);
+    assert_eq!(fs::read(world.path("precious")).unwrap(), b"precious");
+}
+
+//= rfcs/0004-chunking.md#coll-21
+//= type=test
+//# An extractor MUST compare the sum of sizes with the space and the limit that its user allows, before it writes a file.
+#[tokio::test]
+async fn a_collection_above_the_limit_is_not_begun() {
+    let world = World::new();
+    let (alice, bob) = (world.node(1), world.node(2));
+    for name in ["one", "two", "three"] {
+        world.file(&format!("tree/{name}"), &[7; 1000]);
+    }
+    let share = alice.share([world.path("tree")]).await.unwrap();
+    let options = |size_max| FetchOptions { size_max, ..into(world.path("out")) };
+    let outcome = bob.fetch(share.ticket.clone(), options(2_999)).await.unwrap();
+    assert_eq!(outcome.verdict, Verdict::TooLarge { size: 3_000, limit: 2_999 });
+    assert!(!world.path("out").exists());
+    let outcome = bob.fetch(share.ticket, options(3_000)).await.unwrap();
+    assert_eq!(outcome.verdict, Verdict::Complete);
+}
+
 #[tokio::test]
 async fn replacing_updates_a_directory_file_by_file() {
     let world = World::new();
