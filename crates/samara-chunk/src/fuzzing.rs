@@ -153,11 +153,11 @@ pub fn chunker(data: &[u8]) {
     // Each three bytes are a run: how long, how it varies. Short inputs thus make long blobs.
     let mut blob = Vec::new();
     for [len, step, start] in runs.as_chunks::<3>().0.iter().take(16) {
-        let mut state = u32::from(*start) << 8 | u32::from(*step);
-        blob.extend((0..u32::from(*len) * 97).map(|_| {
-            state = state.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-            if *step < 128 { *start } else { state.to_be_bytes()[0] }
-        }));
+        let from = blob.len();
+        blob.resize(from + usize::from(*len) * 97, *start);
+        if let (true, Some(noise)) = (*step >= 128, blob.get_mut(from..)) {
+            blake3::Hasher::new().update(&[*step, *start]).finalize_xof().fill(noise);
+        }
     }
     let cut = |piece: usize| {
         let mut chunks = Vec::new();
