@@ -1,0 +1,95 @@
+//! Data on standard output, everything else on standard error, and never a panic on a closed pipe.
+
+use core::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use indicatif::MultiProgress;
+use serde::Serialize;
+
+use crate::{event, exit::Failure};
+
+/// Where a command's words go.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    bars: MultiProgress,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet, bars: MultiProgress::new() }
+    }
+
+    /// Whether standard output is for programs.
+    pub(crate) const fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether there is somebody to show moving bars to.
+    pub(crate) fn interactive(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// The bars on the terminal; who writes to standard error must suspend them.
+    pub(crate) const fn bars(&self) -> &MultiProgress {
+        &self.bars
+    }
+
+    /// One JSON object as one line, at once.
+    pub(crate) fn event(&self, event: &impl Serialize) -> Result<(), Failure> {
+        let mut line =
+            serde_json::to_vec(event).map_err(|error| Failure::output(&io::Error::other(error)))?;
+        line.push(b'\n');
+        self.bytes(&line)
+    }
+
+    /// One line for people.
+    pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
+        self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    /// Either, as the user asked.
+    pub(crate) fn both(&self, event: &impl Serialize, text: impl Display) -> Result<(), Failure> {
+        if self.json { self.event(event) } else { self.line(text) }
+    }
+
+    /// Bytes as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let write = || {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(bytes)?;
+            stdout.flush()
+        };
+        // A bar on the same terminal would be torn.
+        if io::stdout().is_terminal() { self.bars.suspend(write) } else { write() }
+            .map_err(|error| Failure::output(&error))
+    }
+
+    /// A remark on standard error, unless the user wants none.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// Something that must be said, on standard error.
+    pub(crate) fn complain(&self, text: impl Display) {
+        let line = format!("{text}\n");
+        // If standard error is closed, nobody wants to know.
+        self.bars.suspend(|| io::stderr().write_all(line.as_bytes()).ok());
+    }
+
+    /// A command's failure: a sentence on standard error and, for programs, an object on standard
+    /// output.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if failure.message.is_empty() {
+            return;
+        }
+        self.complain(format_args!("samara: {failure}"));
+        if self.json {
+            // The exit code tells it too, should standard output be closed.
+            let _ = self.event(&event::Error::from(failure));
+        }
+    }
+}
