@@ -144,9 +144,10 @@ impl<S: CvSource + ?Sized> Walk<'_, S> {
         if listed {
             proof.extend_from_slice(&[0; PAIR_LEN]);
         }
-        let need = listed || wanted;
-        let left = self.node(left, need, proof)?;
-        let right = self.node(right, need, proof)?;
+        // A value is wanted for a pair of the parent, which then avoids the base, and so does this
+        // node: what is not listed is not wanted.
+        let left = self.node(left, listed, proof)?;
+        let right = self.node(right, listed, proof)?;
         if listed
             && let Some((a, b)) =
                 proof.get_mut(at..at + PAIR_LEN).and_then(|pair| pair.split_at_mut_checked(Cv::LEN))

@@ -271,7 +271,7 @@ impl Verifier {
     fn settle(&mut self, part: Node, sink: &mut impl FnMut(u64, Cv)) {
         let state = &mut self.state;
         let whole = state.stored_node(part.first());
-        if part == whole || !state.held.contains_range(&whole.range()) {
+        if !state.held.contains_range(&whole.range()) {
             return;
         }
         // No source is needed: every part has an entry.
