@@ -53,6 +53,16 @@ pub(super) fn mixed_tree(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Files below a folder.
+pub(super) fn count_files(folder: &Path) -> Result<usize> {
+    let mut count = 0;
+    for name in entries(folder)? {
+        let path = folder.join(name);
+        count += if path.is_dir() { count_files(&path)? } else { 1 };
+    }
+    Ok(count)
+}
+
 /// Flips one bit, and leaves no other trace than a bad disk would.
 pub(super) fn flip_bit(path: &Path, offset: u64) -> Result<()> {
     let before = fs::metadata(path)?;

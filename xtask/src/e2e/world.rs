@@ -62,8 +62,10 @@ impl World {
         let (sender, lines) = sync_channel(1024);
         // Ends with the process; a full channel holds the process back, as a slow pipe would.
         thread::spawn(move || {
-            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                if sender.send(line).is_err() {
+            let mut stdout = BufReader::new(stdout);
+            let mut line = Vec::new();
+            while stdout.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+                if sender.send(core::mem::take(&mut line)).is_err() {
                     break;
                 }
             }
@@ -136,7 +138,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// The next line of standard output; `None` at its end.
+    /// The next line of standard output, with its end; `None` at the end of all.
     fn line(&mut self) -> Result<Option<Vec<u8>>> {
         match self.lines.recv_timeout(self.deadline.saturating_duration_since(sh::now())) {
             Ok(line) => Ok(Some(line)),
@@ -160,6 +162,14 @@ impl Process {
     /// Reads objects until one is of a kind.
     pub(super) fn event(&mut self, kind: &str) -> Result<Value> {
         self.event_where(|value| value["event"] == kind).with_context(|| format!("event {kind}"))
+    }
+
+    /// Reads objects until so many bytes of a fetch are there; fails if it ended before.
+    pub(super) fn progress_at(&mut self, bytes: u64) -> Result<Value> {
+        let there = |value: &Value| value["bytes"].as_u64().is_some_and(|there| there >= bytes);
+        let object = self.event_where(there)?;
+        ensure!(object["event"] == "progress", "it was too fast to be watched: {object}");
+        Ok(object)
     }
 
     /// Waits for the end of the process.
@@ -206,7 +216,7 @@ impl Finished {
 
     /// What it wrote to standard output.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        self.stdout.join(&b'\n')
+        self.stdout.concat()
     }
 
     /// Its last object, the verdict.
@@ -229,9 +239,16 @@ impl Finished {
         Ok(verdict)
     }
 
-    /// Fails unless it was refused: an exit code other than 0 and a sentence for people.
-    pub(super) fn refused(&self) -> Result<()> {
-        ensure!(self.code()? != 0, "it ended with exit code 0");
+    /// Fails unless its exit code is 0.
+    pub(super) fn succeeded(&self) -> Result<()> {
+        ensure!(self.code()? == 0, "it ended with exit code {}", self.code()?);
+        Ok(())
+    }
+
+    /// Fails unless it was refused: one of these exit codes and a sentence for people.
+    pub(super) fn refused(&self, codes: &[i32]) -> Result<()> {
+        let code = self.code()?;
+        ensure!(codes.contains(&code), "it ended with exit code {code}, not {codes:?}");
         ensure!(
             self.stderr.split_whitespace().count() >= 3,
             "it does not say why: {:?}",
