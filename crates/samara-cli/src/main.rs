@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Err(error) => return misused(&error),
     };
     let output = Output::new(global.json, global.quiet);
+    let output = if matches!(command, Command::Cat(_)) { output.for_data() } else { output };
     trace::start(global.verbose, global.quiet, output.bars());
     let result = StoreDir::new(global.store).and_then(|store| {
         let context = Context { store, output: output.clone() };

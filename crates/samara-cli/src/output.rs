@@ -13,12 +13,19 @@ use crate::{event, exit::Failure};
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
+    /// Standard output is for bytes, so failures are objects on standard error.
+    data: bool,
     bars: MultiProgress,
 }
 
 impl Output {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, bars: MultiProgress::new() }
+        Self { json, quiet, data: false, bars: MultiProgress::new() }
+    }
+
+    /// Keeps standard output for the bytes of a blob.
+    pub(crate) fn for_data(self) -> Self {
+        Self { data: true, ..self }
     }
 
     /// Whether standard output is for programs.
@@ -86,10 +93,19 @@ impl Output {
         if failure.message.is_empty() {
             return;
         }
+        let event = event::Error::from(failure);
+        if self.json && self.data {
+            self.complain(object(&event).unwrap_or_default());
+            return;
+        }
         self.complain(format_args!("samara: {failure}"));
         if self.json {
             // The exit code tells it too, should standard output be closed.
-            let _ = self.event(&event::Error::from(failure));
+            let _ = self.event(&event);
         }
     }
+}
+
+fn object(event: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(event).map_err(|error| Failure::output(&io::Error::other(error)))
 }

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use samara::{Node, NodeOptions, StartError, net::driver::BindError};
+use samara::{Node, NodeOptions, StartError};
 use samara_base::BlobId;
 use samara_store::{OpenError, Options, Store};
 
@@ -73,7 +73,6 @@ impl StoreDir {
         &self,
         blob: Option<BlobId>,
         options: &NodeOptions,
-        output: &Output,
     ) -> Result<Node, Failure> {
         let mut slots = self.slots();
         if let (Self::Default(_), Some(blob)) = (self, blob) {
@@ -84,7 +83,7 @@ impl StoreDir {
         }
         let mut in_use = None;
         for dir in slots {
-            match start(NodeOptions { store: dir, ..options.clone() }, output).await {
+            match Node::start(NodeOptions { store: dir, ..options.clone() }).await {
                 Err(StartError::Store(error @ OpenError::InUse { .. })) => in_use = Some(error),
                 started => return started.map_err(Failure::from),
             }
@@ -120,20 +119,6 @@ impl StoreDir {
             }
         }
         Ok(stores)
-    }
-}
-
-/// Starts a node; without discovery if the network has no multicast.
-async fn start(options: NodeOptions, output: &Output) -> Result<Node, StartError> {
-    match Node::start(options.clone()).await {
-        Err(StartError::Bind(BindError::Discovery { reason })) if options.lan_discovery => {
-            output.note(format_args!(
-                "samara: peers on this network are not discovered, which needs multicast ({reason}); \
-                 addresses in tickets work"
-            ));
-            Node::start(NodeOptions { lan_discovery: false, ..options }).await
-        }
-        started => started,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The built command, driven as people and scripts drive it, over loopback only.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test helper fails its test")]
 
 mod world;
 
@@ -406,9 +407,9 @@ fn a_named_store_in_use_is_an_error_and_the_default_one_has_slots() {
 fn an_interrupted_fetch_goes_on_in_the_slot_where_it_began() {
     let world = World::new();
     let len = 12 * MIB;
-    let source = world.file("source.bin", 1, len);
-    let shared = world.share("named", &source);
-    let mut other = world.start(["share", "--json", "source.bin"].into_iter().chain(NET));
+    let shared = world.share("named", world.file("source.bin", 1, len));
+    world.file("other.bin", 2, 1000);
+    let mut other = world.start(["share", "--json", "other.bin"].into_iter().chain(NET));
     other.json();
     let args = format!("get --json {} -o out.bin {}", NET.join(" "), shared.ticket);
     let mut first = world.start(args.split(' '));
@@ -418,6 +419,24 @@ fn an_interrupted_fetch_goes_on_in_the_slot_where_it_began() {
     // The first slot is free now, but the second has the beginning.
     let verdict = world.run(&args).code(0).verdict();
     assert!(verdict["bytes_reused"].as_u64().unwrap() >= len as u64 / 4, "{verdict}");
+    assert_eq!(world.read("out.bin"), world.read("source.bin"));
+}
+
+#[test]
+fn a_file_that_was_shared_in_place_is_never_moved() {
+    let world = World::new();
+    let len = 12 * MIB;
+    let shared = world.share("a", world.file("source.bin", 1, len));
+    let args = format!("-o out.bin {}", shared.ticket);
+    let mut first = world.start_get("b", &args);
+    first.event(|event| event["bytes"].as_u64().unwrap_or(0) >= len as u64 / 4);
+    first.kill();
+    // The same bytes turn up on this machine before the fetch goes on.
+    fs::create_dir(world.path("mine")).unwrap();
+    fs::copy(world.path("source.bin"), world.path("mine/copy.bin")).unwrap();
+    world.run("--store b add mine/copy.bin").code(0);
+    world.get("b", &args).code(0);
+    assert_eq!(world.read("mine/copy.bin"), world.read("source.bin"));
     assert_eq!(world.read("out.bin"), world.read("source.bin"));
 }
 
@@ -505,8 +524,9 @@ fn every_line_of_json_is_an_object() {
     ] {
         let finished = world.run(args);
         if args.contains(" cat ") {
-            // Bytes; the error is elsewhere.
+            // Standard output is for bytes; the object is on standard error.
             assert!(finished.stdout.is_empty() && finished.code == 11, "{finished:?}");
+            assert!(finished.stderr.starts_with(r#"{"event":"error""#), "{}", finished.stderr);
             continue;
         }
         assert!(!finished.events().is_empty(), "{args}: {finished:?}");

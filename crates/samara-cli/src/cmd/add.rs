@@ -32,7 +32,7 @@ pub(crate) struct Add {
 impl Add {
     pub(crate) async fn run(self, context: &Context) -> Result<Code, Failure> {
         let mut stop = Stop::listen()?;
-        let node = context.store.start(None, &Network::none(), &context.output).await?;
+        let node = context.store.start(None, &Network::none()).await?;
         let mut result = Ok(Code::Complete);
         for path in &self.paths {
             let added = if path == Path::new("-") {

@@ -14,7 +14,7 @@ const STEP_BYTES: u64 = 1 << 20;
 /// Write a blob, or a part of it, to standard output
 ///
 /// Every byte is verified before it is written. A part can be written as soon as it is here, while
-/// the rest is still missing. With --json, only errors are JSON, and on standard error.
+/// the rest is still missing. With --json, an error is an object on standard error.
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
     /// Id, beginning of an id (6 digits or more), or name

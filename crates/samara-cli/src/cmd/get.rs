@@ -80,7 +80,7 @@ impl Get {
         let ticket = merge(&tickets, &context.output)?;
         let output = self.destination(&ticket)?;
         let options = self.network.options();
-        let node = context.store.start(Some(ticket.root()), &options, &context.output).await?;
+        let node = context.store.start(Some(ticket.root()), &options).await?;
         let result = self.fetch(&node, &tickets, &ticket, output, &mut stop, context).await;
         shut_down(&node, &context.output).await;
         result

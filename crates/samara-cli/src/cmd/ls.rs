@@ -83,6 +83,9 @@ pub(super) fn state(stat: &BlobStat, held: u64) -> String {
         "damaged".to_owned()
     } else if stat.complete {
         "complete".to_owned()
+    } else if stat.size_proven && stat.held.is_empty() && stat.size > 0 {
+        // Who knows the size has seen the end; it is gone since.
+        "changed".to_owned()
     } else {
         let percent = u128::from(held) * 100 / u128::from(stat.size.max(1));
         format!("{percent} %")

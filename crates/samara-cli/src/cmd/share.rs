@@ -36,7 +36,7 @@ impl Share {
     pub(crate) async fn run(self, context: &Context) -> Result<Code, Failure> {
         let mut stop = Stop::listen()?;
         let options = self.network.options();
-        let node = context.store.start(None, &options, &context.output).await?;
+        let node = context.store.start(None, &options).await?;
         let result = serve(&node, self.paths, &options.relay, &mut stop, context).await;
         shut_down(&node, &context.output).await;
         result
@@ -68,8 +68,12 @@ async fn serve(
     };
     if *relay != Relay::Off && node.provider().relay().is_none() {
         let mut addrs = node.addrs();
-        let answered = addrs.wait_for(|addrs| addrs.relay.is_some());
-        if matches!(tokio::time::timeout(RELAY_WAIT, answered).await, Ok(Ok(_))) {
+        let answered = tokio::select! {
+            () = stop.asked() => return Err(Failure::cancelled()),
+            answered = addrs.wait_for(|addrs| addrs.relay.is_some()) => answered.is_ok(),
+            () = tokio::time::sleep(RELAY_WAIT) => false,
+        };
+        if answered {
             share = node.share_held(share.imported).await?;
         } else {
             output.note(

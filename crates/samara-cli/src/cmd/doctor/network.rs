@@ -6,7 +6,14 @@ use core::{
 };
 use std::{io, net::UdpSocket};
 
-use samara::{Node, NodeOptions, net::iroh::Relay};
+use samara::{
+    Node, NodeOptions,
+    net::{
+        driver::Driver as _,
+        events::{EventLimits, events},
+        iroh::{Discovery, IrohDriver, IrohOptions, Relay},
+    },
+};
 
 use super::Finding;
 use crate::exit::plain;
@@ -19,6 +26,9 @@ const FAR: Duration = Duration::from_secs(6);
 
 /// Where mDNS speaks.
 const MDNS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+
+const WITHOUT_LAN: &str = "peers on the LAN are not found by themselves, but tickets have addresses; \
+                           allow multicast (mDNS, UDP 5353) in the firewall";
 
 /// Whether a UDP port can be had at all.
 pub(super) fn udp(ip: IpAddr) -> Finding {
@@ -54,34 +64,45 @@ pub(super) fn multicast() -> Finding {
             },
         }
     };
-    let advice = "peers on the LAN are not found by themselves, but tickets have addresses; allow \
-                  multicast (mDNS, UDP 5353) in the firewall";
     match probe() {
         Ok(true) => Finding::ok("works on this machine; others must hear it too to be found"),
-        Ok(false) => Finding::warn("a packet to 224.0.0.251 does not come back", advice),
-        Err(error) => Finding::warn(format!("not available: {}", plain(&error)), advice),
+        Ok(false) => Finding::warn("a packet to 224.0.0.251 does not come back", WITHOUT_LAN),
+        Err(error) => Finding::warn(format!("not available: {}", plain(&error)), WITHOUT_LAN),
     }
 }
 
-/// Whether a node with LAN discovery starts.
+/// Whether LAN discovery starts, and where peers would find this machine.
 pub(super) async fn discovery() -> Finding {
-    let advice = "transfers with the addresses in tickets work without it";
-    match node(Relay::Off, true).await {
-        Ok((node, _dir)) => {
-            let addrs = node.addrs().borrow().clone();
-            let list: Vec<String> = addrs.direct.iter().map(ToString::to_string).collect();
-            super::transfer::end(&node).await;
-            Finding::ok(format!("starts; reachable at {}", list.join(", ")))
-        }
-        Err(error) => Finding::warn(error, advice),
+    let (sink, _events) = events(EventLimits::default());
+    let options = IrohOptions { lan_discovery: true, ..IrohOptions::direct() };
+    let driver = match IrohDriver::bind(process_secret(), options, sink).await {
+        Ok(driver) => driver,
+        Err(error) => return Finding::fail(error.to_string(), "look at the firewall or sandbox"),
+    };
+    let direct = driver.addrs().borrow().direct.clone();
+    let state = driver.discovery();
+    driver.shutdown().await;
+    let list: Vec<String> = direct.iter().map(ToString::to_string).collect();
+    match state {
+        Discovery::Failed { reason } => Finding::warn(reason, WITHOUT_LAN),
+        _ if direct.iter().all(|addr| addr.ip().is_loopback()) => Finding::warn(
+            format!("this machine is in no network; reachable at {}", list.join(", ")),
+            "connect it to one, if others shall reach it",
+        ),
+        _ => Finding::ok(format!("on; reachable at {}", list.join(", "))),
     }
+}
+
+/// An identity for a check that is over in a moment and trusted by nobody.
+fn process_secret() -> [u8; 32] {
+    *blake3::hash(format!("samara doctor {}", std::process::id()).as_bytes()).as_bytes()
 }
 
 /// Whether the default relay answers.
 pub(super) async fn relay() -> Finding {
     let advice = "transfers on the LAN and to machines with an address of their own work without it; \
                   for others, look at the internet connection, or name a relay with --relay";
-    let (node, _dir) = match node(Relay::Default, false).await {
+    let (node, _dir) = match node(Relay::Default).await {
         Ok(started) => started,
         Err(error) => return Finding::warn(error, advice),
     };
@@ -98,10 +119,9 @@ pub(super) async fn relay() -> Finding {
     }
 }
 
-async fn node(relay: Relay, lan_discovery: bool) -> Result<(Node, super::transfer::Dir), String> {
+async fn node(relay: Relay) -> Result<(Node, super::transfer::Dir), String> {
     let dir = super::transfer::Dir::new("net").map_err(|error| plain(&error))?;
-    let options =
-        NodeOptions { relay, lan_discovery, ..NodeOptions::direct(dir.path().join("store")) };
+    let options = NodeOptions { relay, ..NodeOptions::direct(dir.path().join("store")) };
     let node = Node::start(options).await.map_err(|error| error.to_string())?;
     Ok((node, dir))
 }
