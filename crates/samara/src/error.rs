@@ -4,7 +4,7 @@ use core::fmt;
 use std::{io, path::PathBuf};
 
 use crate::ticket::TicketBuildError;
-use samara_chunk::{BuildError, DecodeError, EncodeError, RuleError};
+use samara_chunk::{BuildError, DecodeError, EncodeError, PathError, RuleError};
 use samara_net::driver::BindError;
 use samara_store::{
     ExportError, FinishError, OpenError, PublishError, ReadError, ReceiveError, StoreError,
@@ -70,6 +70,13 @@ pub enum ShareError {
         /// What it said.
         error: io::Error,
     },
+    /// A name does not fit into a manifest.
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        error: PathError,
+    },
     /// An entry does not fit into a manifest.
     Entry {
         /// The path.
@@ -103,6 +110,7 @@ impl fmt::Display for ShareError {
                 write!(f, "{} is neither a file nor a directory", path.display())
             }
             Self::Io { path, error } => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Path { path, error } => write!(f, "cannot share {}: {error}", path.display()),
             Self::Entry { path, error } => write!(f, "cannot share {}: {error}", path.display()),
             Self::Manifest(error) => write!(f, "cannot share this directory: {error}"),
             Self::File(error) => error.fmt(f),

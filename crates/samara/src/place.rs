@@ -13,6 +13,7 @@ use samara_store::{RootId, Store, Target};
 
 use crate::{
     error::FetchError,
+    plan::is_directory,
     share::{to_bytes, to_path},
     ticket::Format,
 };
@@ -158,7 +159,7 @@ impl Place {
         store: &Store,
         manifest: &Manifest<Bytes>,
     ) -> Result<PathBuf, FetchError> {
-        if self.replace && self.path.is_dir() {
+        if self.replace && is_directory(&self.path) {
             // What the store has yet to sync is synced under the names that it knows.
             store.checkpoint()?;
             self.merge(store, manifest)?;
@@ -179,7 +180,8 @@ impl Place {
             let (from, to) = (self.directory.join(&rel), self.path.join(&rel));
             if matches!(entry.kind, EntryKind::Directory { .. }) {
                 match fs::create_dir(&to) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && to.is_dir() => {}
+                    Err(error)
+                        if error.kind() == io::ErrorKind::AlreadyExists && is_directory(&to) => {}
                     result => result.map_err(|error| self.failed(&to, error))?,
                 }
             } else if from.symlink_metadata().is_ok() {

@@ -167,9 +167,14 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
     move |error| FetchError::Io { path, error }
 }
 
+/// Whether a directory lies there, not a link to one.
+pub(crate) fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
 fn make_directory(path: &Path) -> Result<(), FetchError> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_directory(path) => Ok(()),
         result => result.map_err(failed(path)),
     }
 }

@@ -12,7 +12,9 @@ use std::{
 
 use bytes::Bytes;
 use samara_base::{BlobId, PeerId};
-use samara_chunk::{Entry, EntryKind, Manifest, ManifestBuilder, Mode, Mtime};
+use samara_chunk::{
+    Entry, EntryKind, Manifest, ManifestBuilder, Mode, Mtime, check_path, is_reserved,
+};
 use samara_store::{RootId, Store};
 use tokio::sync::{oneshot, watch};
 
@@ -384,7 +386,15 @@ impl Walk {
             if length > 0 {
                 prefix.push(b'/');
             }
-            prefix.extend_from_slice(&to_bytes(&entry.file_name()));
+            let name = to_bytes(&entry.file_name());
+            if is_reserved(&name) {
+                // What an unfinished fetch left here is nobody's content.
+                tracing::warn!(path = %path.display(), "left out: an unfinished fetch");
+                prefix.truncate(length);
+                continue;
+            }
+            prefix.extend_from_slice(&name);
+            check_path(prefix).map_err(|error| ShareError::Path { path: path.clone(), error })?;
             match Found::new(prefix, &metadata) {
                 Some(entry) => found.push(entry),
                 None => {
