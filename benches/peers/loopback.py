@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """samara beside iroh-blobs over loopback: the same data, alternating, in one run.
 
-usage: loopback.py SAMARA BLOBBENCH DATA SCRATCH REPS
+usage: loopback.py DATA SCRATCH REPS samara=BINARY [iroh-blobs=BINARY]
 
 DATA is a file or a folder. Both sides run on this machine, so a wall time includes the work of both.
 "seconds" is what the getter's user waits for: connect, transfer, data on stable storage, files under
@@ -106,17 +106,20 @@ def intact(data, out):
     return subprocess.run([*tool, data, out], check=False).returncode == 0
 
 
+TRANSFERS = {"samara": samara, "iroh-blobs": iroh_blobs}
+
+
 def main():
     """Alternates the programs and prints the medians as Markdown."""
-    programs = [("samara", samara, sys.argv[1]), ("iroh-blobs", iroh_blobs, sys.argv[2])]
-    data, scratch, reps = Path(sys.argv[3]), Path(sys.argv[4]) / "loopback", int(sys.argv[5])
-    results = {name: [] for name, *_ in programs}
+    data, scratch, reps = Path(sys.argv[1]), Path(sys.argv[2]) / "loopback", int(sys.argv[3])
+    programs = [program.split("=", 1) for program in sys.argv[4:]]
+    results = {name: [] for name, _ in programs}
     for rep in range(reps):
-        for name, transfer, binary in programs:
+        for name, binary in programs:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             os.sync()
-            out, figures = transfer(binary, data, scratch)
+            out, figures = TRANSFERS[name](binary, data, scratch)
             if not intact(data, out):
                 sys.exit(f"{name}: what arrived differs")
             results[name].append(figures)

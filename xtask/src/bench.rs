@@ -9,11 +9,11 @@ use crate::{
     sh::{self, cargo},
 };
 
-/// `cargo xtask bench [CRATE|peers|iroh]`.
+/// `cargo xtask bench [CRATE|peers|loopback]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
-    match args.subcommand(&["peers", "iroh"]).as_deref() {
+    match args.subcommand(&["peers", "loopback"]).as_deref() {
         Some("peers") => return peers::command(args),
-        Some("iroh") => return peers::iroh(args),
+        Some("loopback") => return peers::loopback(args),
         _ => {}
     }
     let (names, rest) = (args.positionals(), args.rest());

@@ -39,10 +39,10 @@ usage: cargo xtask COMMAND [OPTIONS]
   fuzz list | replay [TARGET...] | seed [TARGET...]
                                 name the targets; run the seeds on stable; refill fuzz/seeds from fuzz/corpus
   bench [CRATE] [-- ARGS...]    run the criterion benchmarks
-  bench peers [--scenarios A,D] [--programs samara,scp] [--reps N]
+  bench peers [--scenarios A,D,F,G] [--set NAME] [--programs samara,scp] [--reps N]
                                 compare the release binary with other programs, side by side
-  bench iroh [--set rand1g|small10k] [--reps N]
-                                compare it with iroh-blobs over loopback
+  bench loopback [--set rand1g|small10k|small100k|sparse16g] [--programs samara,iroh-blobs]
+                                time, CPU and peak memory of both sides, beside iroh-blobs
   e2e [--bin PATH]              drive the samara command over loopback as a script would
   no-std                        build the no_std crates without std
   wasm                          build the no_std crates for wasm32 and run a module under node

@@ -53,11 +53,12 @@ const SCENARIOS: &[(&str, &str, &str)] = &[
     ("G", "rand256m", "one byte flipped at the only sender"),
 ];
 
-/// `cargo xtask bench peers [--scenarios A,D,F,G] [--programs LIST] [--reps N] [--scratch DIR]`.
+/// `cargo xtask bench peers [--scenarios A,D,F,G] [--set NAME] [--programs LIST] [--reps N] [--scratch DIR]`.
 pub(super) fn command(mut args: Args) -> Result<()> {
     let scenarios: Option<String> = args.option("--scenarios")?;
     let programs: Option<String> = args.option("--programs")?;
     let reps: usize = args.option("--reps")?.unwrap_or(3);
+    let set: Option<String> = args.option("--set")?;
     let scratch: Option<PathBuf> = args.option("--scratch")?;
     args.finish()?;
 
@@ -72,40 +73,44 @@ pub(super) fn command(mut args: Args) -> Result<()> {
     let scenarios = scenarios.unwrap_or_else(|| "A,D,F,G".to_owned());
     for name in scenarios.split(',') {
         let known = SCENARIOS.iter().find(|(scenario, ..)| *scenario == name);
-        let (_, set, about) = known.with_context(|| format!("no scenario `{name}`: A, D, F, G"))?;
+        let (_, usual, about) =
+            known.with_context(|| format!("no scenario `{name}`: A, D, F, G"))?;
         eprintln!("\n== {name}: {about}");
-        data_set(&harness, &scratch, set)?;
+        let data = data_set(&harness, &scratch, set.as_deref().unwrap_or(usual))?;
+        let file_name = data.file_name().unwrap_or_default().to_string_lossy().into_owned();
         cmd("python3")
             .env("SAMARA", &samara)
             .env("PEERS_TMP", &scratch)
             .arg(harness.join("bench.py"))
-            .args([name, &adapters.join(","), "--reps", &reps.to_string()])
+            .args([name, &adapters.join(","), "--reps", &reps.to_string(), "--set", &file_name])
             .run()?;
     }
     eprintln!("\nall runs are lines of {}", scratch.join("results.jsonl").display());
     cmd("python3").arg(harness.join("report.py")).arg(scratch.join("results.jsonl")).run()
 }
 
-/// `cargo xtask bench iroh [--set rand1g|small10k] [--reps N] [--scratch DIR]`.
-pub(super) fn iroh(mut args: Args) -> Result<()> {
+/// `cargo xtask bench loopback [--set NAME] [--programs LIST] [--reps N] [--scratch DIR]`.
+pub(super) fn loopback(mut args: Args) -> Result<()> {
     let set = args.option("--set")?.unwrap_or_else(|| "rand1g".to_owned());
+    let programs = args.option("--programs")?.unwrap_or_else(|| "samara,iroh-blobs".to_owned());
     let reps: usize = args.option("--reps")?.unwrap_or(3);
     let scratch: Option<PathBuf> = args.option("--scratch")?;
     args.finish()?;
     let (harness, scratch) = (harness()?, scratch_dir(scratch)?);
-    let samara = release_binary()?;
-    let target = scratch.join("iroh");
-    cargo("build")
-        .args(["--release", "--bin", "blobbench", "--manifest-path"])
-        .arg(copied(&harness, &scratch)?.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&target)
-        .run()?;
+    let mut pairs = Vec::new();
+    for name in programs.split(',') {
+        let binary = match name {
+            "samara" => release_binary()?,
+            "iroh-blobs" => blobbench(&harness, &scratch)?,
+            other => bail!("no program `{other}`: samara, iroh-blobs"),
+        };
+        pairs.push(format!("{name}={}", binary.display()));
+    }
     let data = data_set(&harness, &scratch, &set)?;
     cmd("python3")
-        .arg("benches/peers/loopback.py")
-        .args([&samara, &target.join("release/blobbench"), &data, &scratch])
+        .args([Path::new("benches/peers/loopback.py"), &data, &scratch])
         .arg(reps.to_string())
+        .args(pairs)
         .run()
 }
 
@@ -135,22 +140,32 @@ fn release_binary() -> Result<PathBuf> {
 fn data_set(harness: &Path, scratch: &Path, set: &str) -> Result<PathBuf> {
     let data = scratch.join("data");
     let places = [data.join(set), data.join(format!("{set}.bin"))];
-    if places.iter().all(|place| !place.exists()) {
-        cmd("python3").arg(harness.join("data/synth.py")).arg(&data).arg(set).run()?;
+    if let Some(place) = places.iter().find(|place| place.exists()) {
+        return Ok(place.clone());
     }
+    fs::create_dir_all(&data)?;
+    if set == "sparse16g" {
+        // Nothing but a hole: what matters is that no memory grows with the size.
+        let path = data.join("sparse16g.bin");
+        fs::File::create(&path)?.set_len(16 << 30)?;
+        return Ok(path);
+    }
+    cmd("python3").arg(harness.join("data/synth.py")).arg(&data).arg(set).run()?;
     let place = places.into_iter().find(|place| place.exists());
     place.with_context(|| format!("no data set `{set}`"))
 }
 
-/// The sources of the iroh programs where cargo may write a lock file.
-fn copied(harness: &Path, scratch: &Path) -> Result<PathBuf> {
-    let copy = scratch.join("iroh-src");
+/// The harness's own driver of iroh-blobs, built from a copy: cargo writes a lock file.
+fn blobbench(harness: &Path, scratch: &Path) -> Result<PathBuf> {
+    let (copy, target) = (scratch.join("iroh-src"), scratch.join("iroh"));
     fs::create_dir_all(copy.join("src/bin"))?;
-    for file in ["Cargo.toml", "src/bin/blobbench.rs", "src/bin/phys.rs", "src/bin/quicraw.rs"] {
+    for file in ["Cargo.toml", "src/bin/blobbench.rs"] {
         let text = fs::read(harness.join("iroh").join(file)).with_context(|| file.to_owned())?;
         fs::write(copy.join(file), text)?;
     }
-    Ok(copy)
+    let build = cargo("build").args(["--release", "--bin", "blobbench", "--manifest-path"]);
+    build.arg(copy.join("Cargo.toml")).arg("--target-dir").arg(&target).run()?;
+    Ok(target.join("release/blobbench"))
 }
 
 /// The adapters whose programs are there; says how to install the others.
