@@ -73,11 +73,11 @@ def samara(binary, data, scratch):
     """One transfer with samara."""
     out = scratch / "out"
     began = time.monotonic()
-    share = [binary, "--store", scratch / "sender", "share", "--json", "--direct"]
+    share = [binary, "--store", scratch / "sender", "share", "--json", "--direct", "-q"]
     server = Server([*share, "--bind", "127.0.0.1:0", data], lambda line: b'"ready"' in line)
     prepare = time.monotonic() - began
     ticket = json.loads(server.line)["ticket"]
-    get = [binary, "--store", scratch / "getter", "get", "--json", "--direct"]
+    get = [binary, "--store", scratch / "getter", "get", "--json", "--direct", "-q"]
     _, wall, spent, peak = run([*get, "--bind", "127.0.0.1:0", "-o", out, ticket])
     sender_cpu, sender_peak = server.stop()
     return out, (prepare, wall, sender_cpu, spent, sender_peak, peak)
