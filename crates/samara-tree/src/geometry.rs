@@ -90,6 +90,14 @@ impl Tree {
             && (range.end & mask == 0 || range.end == self.leaves())
     }
 
+    /// Whether a node consists of whole 16 KiB groups that have stored values.
+    pub(crate) const fn is_stored(self, node: Node) -> bool {
+        let leaves = GroupLog2::KIB16.leaves();
+        self.stored_cvs() > 0
+            && node.first().is_multiple_of(leaves)
+            && (node.leaves() >= leaves || node.end() == self.leaves())
+    }
+
     /// Length of the proof of `range` relative to `base`, known before asking. Unit: bytes.
     ///
     /// The proof holds 64 bytes for each node that spans more than one group, intersects `range`

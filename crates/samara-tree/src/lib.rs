@@ -90,6 +90,7 @@ mod prover;
 mod source;
 mod state;
 mod verifier;
+mod walk;
 
 pub use builder::OutboardBuilder;
 pub use cv::{Cv, group_cv, hash};

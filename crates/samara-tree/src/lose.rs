@@ -1,11 +1,12 @@
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use core::ops::Range;
 
 use samara_base::RangeSet;
 
 use crate::{
     Cv, CvSource, Node, OpenError, Verifier,
-    state::{Entry, STORED_LEAVES, State},
+    cv::merge,
+    state::{Entry, State},
 };
 
 impl State {
@@ -15,41 +16,80 @@ impl State {
         source: &S,
         range: &Range<u64>,
     ) -> Result<RangeSet, OpenError<S::Error>> {
-        let mut lost = RangeSet::new();
-        let mut opened: Vec<(Node, Cv)> = Vec::new();
-        for run in self.held.within(range).runs() {
-            let mut leaf = run.start;
-            while leaf < run.end {
-                let unit = self.unit_at(leaf);
-                let cv = match self.entry(unit) {
-                    Some(entry) => entry.cv,
-                    None => {
-                        let mut cv = [Cv::default()];
-                        let at = unit.first() / STORED_LEAVES;
-                        source.read_cvs(at, &mut cv).map_err(OpenError::Source)?;
-                        let [cv] = cv;
-                        cv
-                    }
-                };
-                opened.push((unit, cv));
-                lost.insert(unit.range());
-                leaf = unit.end();
+        let lost = self.whole_units(range);
+        let mut nodes = Vec::new();
+        self.cover(self.tree.root(), &lost, &mut nodes);
+        if self.entries.len() + nodes.len() > Verifier::NODES_MAX {
+            self.collapse();
+            if self.entries.len() + nodes.len() > Verifier::NODES_MAX {
+                return Err(OpenError::Fragmented);
             }
         }
-        let mut next = self.clone();
+        let mut opened: Vec<(Node, Cv)> = Vec::with_capacity(nodes.len());
+        let mut doubtful = BTreeSet::new();
+        for node in nodes {
+            let known = self.entry(node).map(|entry| entry.cv).or_else(|| self.top.get(node));
+            let cv = if let Some(cv) = known {
+                cv
+            } else {
+                doubtful.insert(self.proven_above(node));
+                let read = self.node_cv(node, source).map_err(OpenError::Source)?;
+                read.ok_or(OpenError::Root)?
+            };
+            opened.push((node, cv));
+        }
+        // What was read from the store counts only if it still merges to a value that is proven.
+        for node in doubtful {
+            let Some((left, right)) = node.children() else { return Err(OpenError::Root) };
+            let left = self.node_cv(left, source).map_err(OpenError::Source)?;
+            let right = self.node_cv(right, source).map_err(OpenError::Source)?;
+            let merged = left.zip(right).map(|(a, b)| merge(&a, &b, node == self.tree.root()));
+            if merged.is_none() || merged != self.top.get(node) {
+                return Err(OpenError::Root);
+            }
+        }
         for (node, cv) in opened {
-            next.entries.insert(node.first(), Entry { end: node.end(), cv, held: false });
+            self.entries.insert(node.first(), Entry { end: node.end(), cv, held: false });
         }
-        next.held = self.held.difference(&lost);
-        next.collapse();
-        if next.entries.len() > Verifier::NODES_MAX {
-            return Err(OpenError::Fragmented);
-        }
-        // The values were read from the store: they count only if all still merges to the id.
-        if !next.load(source).map_err(OpenError::Source)? {
-            return Err(OpenError::Root);
-        }
-        *self = next;
+        lost.runs().iter().for_each(|run| self.held.remove(run.clone()));
         Ok(lost)
+    }
+
+    /// The held leaves of `range`, rounded outward to what has a value of its own.
+    fn whole_units(&self, range: &Range<u64>) -> RangeSet {
+        let mut units = RangeSet::new();
+        for run in self.held.within(range).runs() {
+            units.insert(self.span(run));
+        }
+        units
+    }
+
+    /// The largest nodes that make up `lost`.
+    fn cover(&self, node: Node, lost: &RangeSet, nodes: &mut Vec<Node>) {
+        if !lost.intersects(&node.range()) {
+            return;
+        }
+        let stored = self.tree.is_stored(node) && !self.has_entry_in(&node.range());
+        let one = self.entry(node).is_some() || stored && lost.contains_range(&node.range());
+        match node.children() {
+            Some((left, right)) if !one => {
+                self.cover(left, lost, nodes);
+                self.cover(right, lost, nodes);
+            }
+            _ => nodes.push(node),
+        }
+    }
+
+    /// The lowest node above `node` whose value is cached. The root is, once it was opened.
+    fn proven_above(&self, node: Node) -> Node {
+        let mut above = self.tree.root();
+        while let Some((left, right)) = above.children() {
+            let below = if node.is_within(&left.range()) { left } else { right };
+            if below == node || self.top.get(below).is_none() {
+                break;
+            }
+            above = below;
+        }
+        above
     }
 }

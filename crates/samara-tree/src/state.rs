@@ -157,10 +157,8 @@ impl State {
         }
         let groups = node.leaves().div_ceil(STORED_LEAVES);
         let stored = self.held.contains_range(&node.range())
-            && node.first().is_multiple_of(STORED_LEAVES)
-            && (node.leaves() >= STORED_LEAVES || node.end() == self.tree.leaves())
+            && self.tree.is_stored(node)
             && groups <= READ_CVS_MAX
-            && self.tree.stored_cvs() > 0
             && !self.has_entry_in(&node.range());
         if stored {
             let mut cvs = vec![Cv::default(); usize::try_from(groups).unwrap_or(0)];

@@ -5,9 +5,8 @@ use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet};
 
 use crate::{
     Cv, CvSource, EncodeError, Node, OpenError, Prover, Tree, VerifyError,
-    cv::{merge, subtree},
-    geometry::{PAIR_LEN, in_proof, pairs},
     state::{Entry, STORED_LEAVES, State},
+    walk::{Changes, Checked, Walk},
 };
 
 /// What became of the data of one verified transfer. The three sets are disjoint and together are
@@ -162,43 +161,61 @@ impl Verifier {
         //= rfcs/0002-identity.md#tree-12
         //# A receiver MUST leave the set of leaves that it holds as it was when it refuses a
         //# transfer.
-        let mut walk = Walk::run(&self.state, group, &range, base, proof)?;
-        if walk.nodes() > Self::NODES_MAX {
-            self.state.collapse();
-            walk = Walk::run(&self.state, group, &range, base, proof)?;
+        for _ in 0..2 {
+            let walk = Walk::run(&self.state, group, &range, base, proof)?;
+            let checked = walk.check(data);
             //= rfcs/0002-identity.md#tree-20
             //# A frontier MUST NOT have more than 65,536 nodes.
-            if walk.nodes() > Self::NODES_MAX {
-                return Err(VerifyError::Fragmented);
+            if walk.nodes_after(&checked) <= Self::NODES_MAX {
+                let changes = walk.into_changes();
+                return Ok(self.commit(changes, checked, sink));
             }
+            self.state.collapse();
         }
-        let Walk { opened, expanded, kept, targets, duplicate, .. } = walk;
+        Err(VerifyError::Fragmented)
+    }
+
+    /// Books what a transfer proved.
+    fn commit(
+        &mut self,
+        changes: Changes,
+        checked: Checked,
+        sink: &mut impl FnMut(u64, Cv),
+    ) -> Verified {
+        let Changes { opened, expanded, kept, targets, duplicate } = changes;
+        let Checked { good, bad, values } = checked;
+        let state = &mut self.state;
         for first in opened {
-            self.state.entries.remove(&first);
+            state.entries.remove(&first);
         }
         for (node, cv) in expanded {
-            self.state.top.insert(node, cv);
+            state.top.insert(node, cv);
         }
         for (node, cv) in kept {
-            self.state.entries.insert(node.first(), Entry { end: node.end(), cv, held: false });
+            state.entries.insert(node.first(), Entry { end: node.end(), cv, held: false });
         }
-        let mut verified = Verified { duplicate, ..Verified::default() };
-        let data_start = tree.bytes(&range).start;
-        let mut scratch = Vec::new();
-        for (node, cv) in targets {
-            let bytes = tree.bytes(&node.range());
-            let bytes = to_index(bytes.start - data_start)..to_index(bytes.end - data_start);
-            let data = data.get(bytes).unwrap_or_default();
-            //= rfcs/0002-identity.md#tree-11
-            //# A receiver MUST keep the groups that are good in a transfer in which others are
-            //# bad.
-            if self.take(node, cv, data, &mut scratch, sink) {
-                verified.good.insert(node.range());
+        for (node, cv) in &targets {
+            let (node, cv, held) = (*node, *cv, good.contains(node.first()));
+            if held && state.tree.is_stored(node) {
+                state.top.insert(node, cv);
             } else {
-                verified.bad.insert(node.range());
+                state.entries.insert(node.first(), Entry { end: node.end(), cv, held });
             }
         }
-        Ok(verified)
+        for run in good.runs() {
+            state.held.insert(run.clone());
+        }
+        //= rfcs/0002-identity.md#tree-13
+        //# A receiver MUST treat a size as a claim until the data of the last leaf was verified
+        //# at that size.
+        self.size_proven |= good.contains(state.tree.leaves() - 1);
+        values.iter().for_each(|(at, cv)| sink(*at, *cv));
+        for (node, _) in targets.iter().filter(|(node, _)| good.contains(node.first())) {
+            if !self.state.tree.is_stored(*node) {
+                self.settle(*node, sink);
+            }
+        }
+        Verified { good, bad, duplicate }
     }
 
     /// The leaves of a transfer, from its first leaf and the length of its data.
@@ -225,53 +242,12 @@ impl Verifier {
         Ok(range)
     }
 
-    /// Checks the data of one open node against its proven value and books the result.
-    fn take(
-        &mut self,
-        node: Node,
-        cv: Cv,
-        data: &[u8],
-        values: &mut Vec<(u64, Cv)>,
-        sink: &mut impl FnMut(u64, Cv),
-    ) -> bool {
-        let state = &mut self.state;
-        let root = state.tree.root();
-        let stored = is_stored(state.tree, node);
-        values.clear();
-        let piece_leaves = if stored { STORED_LEAVES } else { node.leaves().next_power_of_two() };
-        let found = subtree(node, root, data, piece_leaves, &mut |piece, cv| {
-            values.push((piece.first() / STORED_LEAVES, cv));
-        });
-        //= rfcs/0002-identity.md#tree-10
-        //# A receiver MUST NOT store, pass on, hand to the application or count as held any data
-        //# before it has hashed to its proven value.
-        let good = found == cv;
-        if !good || !stored {
-            let entry = Entry { end: node.end(), cv, held: good };
-            state.entries.insert(node.first(), entry);
-        }
-        if !good {
-            return false;
-        }
-        state.held.insert(node.range());
-        //= rfcs/0002-identity.md#tree-13
-        //# A receiver MUST treat a size as a claim until the data of the last leaf was verified
-        //# at that size.
-        self.size_proven |= node.end() == root.end();
-        if stored {
-            state.top.insert(node, cv);
-            values.iter().for_each(|(at, cv)| sink(*at, *cv));
-        } else {
-            self.settle(node, sink);
-        }
-        true
-    }
-
     /// Gives a 16 KiB group its stored value once all its parts are held.
     fn settle(&mut self, part: Node, sink: &mut impl FnMut(u64, Cv)) {
         let state = &mut self.state;
         let whole = state.stored_node(part.first());
-        if !state.held.contains_range(&whole.range()) {
+        // Once for the group, not once for each of its parts.
+        if !state.has_entry_in(&part.range()) || !state.held.contains_range(&whole.range()) {
             return;
         }
         // No source is needed: every part has an entry.
@@ -345,140 +321,5 @@ impl Verifier {
     #[must_use]
     pub fn into_prover(self) -> Option<Prover> {
         if self.is_complete() { Some(Prover::from_state(self.state)) } else { None }
-    }
-}
-
-/// Whether a node consists of whole 16 KiB groups that have stored values.
-fn is_stored(tree: Tree, node: Node) -> bool {
-    tree.stored_cvs() > 0
-        && node.first().is_multiple_of(STORED_LEAVES)
-        && (node.leaves() >= STORED_LEAVES || node.end() == tree.leaves())
-}
-
-/// An offset within data that is in memory.
-fn to_index(offset: u64) -> usize {
-    usize::try_from(offset).unwrap_or(usize::MAX)
-}
-
-/// One pass over the tree that consumes a proof in pre-order.
-struct Walk<'a> {
-    state: &'a State,
-    group: GroupLog2,
-    range: &'a Range<u64>,
-    base: &'a RangeSet,
-    proof: &'a [u8],
-    /// First leaves of the entries that are not open any more.
-    opened: Vec<u64>,
-    /// Nodes whose pair was verified.
-    expanded: Vec<(Node, Cv)>,
-    /// New open nodes beside the range.
-    kept: Vec<(Node, Cv)>,
-    /// Open nodes in the range, whose data is to be checked.
-    targets: Vec<(Node, Cv)>,
-    duplicate: RangeSet,
-}
-
-impl<'a> Walk<'a> {
-    fn run(
-        state: &'a State,
-        group: GroupLog2,
-        range: &'a Range<u64>,
-        base: &'a RangeSet,
-        proof: &'a [u8],
-    ) -> Result<Self, VerifyError> {
-        let targets = (range.end - range.start).div_ceil(group.leaves());
-        let mut walk = Self {
-            state,
-            group,
-            range,
-            base,
-            proof,
-            opened: Vec::new(),
-            expanded: Vec::with_capacity(proof.len() / PAIR_LEN),
-            kept: Vec::new(),
-            targets: Vec::with_capacity(to_index(targets)),
-            duplicate: RangeSet::new(),
-        };
-        walk.known(state.tree.root())?;
-        Ok(walk)
-    }
-
-    /// Largest number of entries after the commit.
-    fn nodes(&self) -> usize {
-        let left = self.state.entries.len() - self.opened.len();
-        left + self.kept.len() + self.targets.len()
-    }
-
-    fn pair(&mut self) -> Option<(Cv, Cv)> {
-        let (pair, rest) = self.proof.split_first_chunk::<PAIR_LEN>()?;
-        let (left, right) = pair.split_first_chunk::<{ Cv::LEN }>()?;
-        let right = right.first_chunk::<{ Cv::LEN }>()?;
-        self.proof = rest;
-        Some((Cv(*left), Cv(*right)))
-    }
-
-    fn skip(&mut self, pairs: u64) {
-        let bytes = to_index(pairs).saturating_mul(PAIR_LEN);
-        self.proof = self.proof.get(bytes..).unwrap_or_default();
-    }
-
-    /// A node above the frontier, on it or held.
-    fn known(&mut self, node: Node) -> Result<(), VerifyError> {
-        if !node.intersects(self.range) {
-            return Ok(());
-        }
-        //= rfcs/0002-identity.md#tree-9
-        //# A receiver MUST skip, unread, the pairs of nodes that it has already expanded and the
-        //# data of leaves that it already holds.
-        if self.state.held.contains_range(&node.range()) {
-            self.skip(pairs(node, self.group, self.range, self.base));
-            let first = node.first().max(self.range.start);
-            self.duplicate.insert(first..node.end().min(self.range.end));
-            return Ok(());
-        }
-        if let Some(entry) = self.state.entry(node) {
-            self.opened.push(node.first());
-            return self.open(node, entry.cv);
-        }
-        // Expanded: the values below are proven, so the pair says nothing new.
-        if in_proof(node, self.group, self.range, self.base) {
-            self.skip(1);
-        }
-        let Some((left, right)) = node.children() else {
-            return Err(VerifyError::NotKnown { node });
-        };
-        self.known(left)?;
-        self.known(right)
-    }
-
-    /// A node on or below the frontier, whose proven value is `cv`.
-    fn open(&mut self, node: Node, cv: Cv) -> Result<(), VerifyError> {
-        if !node.intersects(self.range) {
-            self.kept.push((node, cv));
-            return Ok(());
-        }
-        let children = if node.leaves() > self.group.leaves() { node.children() } else { None };
-        let Some((left, right)) = children else {
-            self.targets.push((node, cv));
-            return Ok(());
-        };
-        //= rfcs/0002-identity.md#tree-6
-        //# A receiver MUST refuse a transfer whose base leaves out a pair that it needs and does
-        //# not have.
-        if !in_proof(node, self.group, self.range, self.base) {
-            return Err(VerifyError::NotKnown { node });
-        }
-        let Some((left_cv, right_cv)) = self.pair() else {
-            return Err(VerifyError::ParentMismatch { node });
-        };
-        //= rfcs/0002-identity.md#tree-8
-        //# A receiver MUST refuse a transfer with a pair that does not merge to the proven value
-        //# of its node.
-        if merge(&left_cv, &right_cv, node == self.state.tree.root()) != cv {
-            return Err(VerifyError::ParentMismatch { node });
-        }
-        self.expanded.push((node, cv));
-        self.open(left, left_cv)?;
-        self.open(right, right_cv)
     }
 }

@@ -3,9 +3,10 @@
 
 mod common;
 
+use blake3::hazmat::{Mode, merge_subtrees_non_root, merge_subtrees_root};
 use common::{Blob, Receiver, group};
-use samara_base::{GroupLog2, RangeSet};
-use samara_tree::{Cv, FrontierField, OpenError, OutboardTooShort, Verifier};
+use samara_base::{BlobId, GroupLog2, RangeSet};
+use samara_tree::{Cv, FrontierField, OpenError, OutboardTooShort, Prover, Tree, Verifier};
 
 /// 70,000 bytes (69 leaves, 5 stored groups) with leaves 3, 4..6 and 16..32 held, 32..48 bad.
 fn partial() -> (Blob, Receiver) {
@@ -210,10 +211,79 @@ fn lost_leaves_can_be_fetched_again() {
     let verified = getter.receive(GroupLog2::KIB16, 16, &known, &proof, data).unwrap();
     assert_eq!(verified.good, RangeSet::from(16..32));
     assert!(getter.verifier.is_complete());
-    // Damaged values are not taken for proven ones.
-    let mut rotten = blob.outboard.clone();
+}
+
+/// A blob of this many 16 KiB groups that nobody has: made-up values, the size and the id that they
+/// merge to.
+fn made_up(groups: u64) -> (BlobId, u64, Vec<Cv>) {
+    fn value(node: samara_tree::Node, cvs: &[Cv], root: bool) -> [u8; 32] {
+        if let [one] = cvs {
+            return one.0;
+        }
+        let (left, right) = node.children().unwrap();
+        let (a, b) = cvs.split_at(left.leaves() as usize / 16);
+        let (a, b) = (value(left, a, false), value(right, b, false));
+        if root {
+            *merge_subtrees_root(&a, &b, Mode::Hash).as_bytes()
+        } else {
+            merge_subtrees_non_root(&a, &b, Mode::Hash)
+        }
+    }
+    let cvs: Vec<Cv> = (0..groups)
+        .map(|at| Cv(core::array::from_fn(|byte| (at >> (byte % 8 * 8)) as u8 ^ 0x33)))
+        .collect();
+    let size = groups << 14;
+    (BlobId::from_bytes(value(Tree::new(size).root(), &cvs, true)), size, cvs)
+}
+
+#[test]
+fn a_large_loss_is_a_few_nodes_and_many_small_ones_have_a_limit() {
+    // 2 GiB and two groups.
+    let (id, size, cvs) = made_up(131_074);
+    let prover = Prover::open(id, size, cvs.as_slice()).unwrap();
+    let mut verifier = prover.clone().into_verifier();
+    let lost = verifier.lose(cvs.as_slice(), &(17..2_000_000)).unwrap();
+    assert_eq!(lost, RangeSet::from(16..2_000_000));
+    assert!(verifier.nodes() < 40, "{}", verifier.nodes());
+    let mut frontier = Vec::new();
+    verifier.export(&mut frontier);
+    let imported = Verifier::import(id, size, &frontier, cvs.as_slice()).unwrap();
+    assert_eq!(imported.known(), verifier.known());
+
+    // A value that the outboard has wrong is not taken for a proven one.
+    let mut verifier = prover.into_verifier();
+    let mut rotten = cvs.clone();
     rotten[3].0[0] ^= 1;
-    let error = getter.verifier.lose(rotten.as_slice(), &(48..49)).unwrap_err();
-    assert_eq!(error, OpenError::Root);
-    assert!(getter.verifier.is_complete(), "nothing changed");
+    for leaf in [16, 48, 100] {
+        let error = verifier.lose(rotten.as_slice(), &(leaf..leaf + 1)).unwrap_err();
+        assert_eq!(error, OpenError::Root);
+        assert!(verifier.is_complete(), "nothing changed");
+    }
+    assert!(verifier.lose(rotten.as_slice(), &(1_000_000..1_000_001)).is_ok());
+}
+
+#[test]
+fn losses_stop_at_the_limit_of_a_frontier() {
+    // 65,520 leaves of which every other one is bad, then 64 groups that are good.
+    let blob = Blob::new(vec![0; (65_520 + 64 * 16) << 10]);
+    let mut getter = Receiver::new(blob.id, blob.size);
+    for (log2, range) in [(0, 0..65_520), (4, 65_520..65_520 + 1_024)] {
+        let base = getter.verifier.known().clone();
+        let proof = blob.encode(group(log2), &range, &base);
+        let mut data = blob.slice(&range).to_vec();
+        if log2 == 0 {
+            data.iter_mut().step_by(2_048).for_each(|byte| *byte = 1);
+        }
+        let _ = getter.receive(group(log2), range.start, &base, &proof, &data).unwrap();
+    }
+    assert_eq!(getter.verifier.nodes(), 65_520);
+    let Receiver { mut verifier, outboard, .. } = getter;
+    let mut lose = |at: u64| {
+        let leaf = 65_520 + 32 * at;
+        verifier.lose(outboard.as_slice(), &(leaf..leaf + 1))
+    };
+    assert!((0..16).all(|at| lose(at).is_ok()));
+    assert_eq!(lose(16), Err(OpenError::Fragmented));
+    assert_eq!(verifier.nodes(), Verifier::NODES_MAX);
+    assert!(verifier.known().contains(65_520 + 32 * 16));
 }
