@@ -273,11 +273,6 @@ pub enum BindError {
         /// The peer.
         peer: PeerId,
     },
-    /// LAN discovery could not start: no multicast. Turn it off, or mend the network.
-    Discovery {
-        /// What the carrier said.
-        reason: String,
-    },
     /// The engine could not start for another reason.
     Failed {
         /// What it said.
@@ -301,9 +296,6 @@ impl fmt::Display for BindError {
             Self::BadOption { option, must } => write!(f, "option {option} must be {must}"),
             Self::PeerInUse { peer } => {
                 write!(f, "peer {} has a driver in this network already", peer.fmt_short())
-            }
-            Self::Discovery { reason } => {
-                write!(f, "LAN discovery cannot start, turn it off or mend the network: {reason}")
             }
             Self::Failed { reason } => write!(f, "the network engine cannot start: {reason}"),
         }

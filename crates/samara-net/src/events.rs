@@ -94,6 +94,18 @@ struct Half {
     limit: u32,
 }
 
+impl Half {
+    /// What the event counts against the limit, if anything. Unit: bytes.
+    fn weigh(&self, event: &LinkEvent) -> Option<u32> {
+        let LinkEvent::Frames { frames, .. } = event else { return None };
+        let bytes: usize = frames
+            .iter()
+            .map(|frame| frame.body.len() + size_of_val(frame))
+            .fold(0, usize::saturating_add);
+        Some(u32::try_from(bytes).unwrap_or(u32::MAX).min(self.limit))
+    }
+}
+
 /// The drivers' end of the queue. Clones belong to the same node.
 #[derive(Clone, Debug)]
 pub struct EventSink {
@@ -116,29 +128,34 @@ impl EventSink {
     ///
     /// [`NodeGone`] if the node has dropped its end.
     pub async fn send(&self, event: LinkEvent) -> Result<(), NodeGone> {
-        let half = match event {
-            LinkEvent::Frames { lane: Lane::Bulk, .. } | LinkEvent::Down { .. } => &self.rest,
-            _ => &self.urgent,
-        };
-        let held = match &event {
-            LinkEvent::Frames { frames, .. } => {
-                let bytes: usize = frames
-                    .iter()
-                    .map(|frame| frame.body.len() + size_of_val(frame))
-                    .fold(0, usize::saturating_add);
-                let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(half.limit);
-                let bytes = Arc::clone(&half.bytes);
-                Some(bytes.acquire_many_owned(permits).await.map_err(|_closed| NodeGone)?)
+        let half = self.half(&event);
+        let held = match half.weigh(&event) {
+            Some(bytes) => {
+                let permits = Arc::clone(&half.bytes).acquire_many_owned(bytes);
+                Some(permits.await.map_err(|_closed| NodeGone)?)
             }
-            _ => None,
+            None => None,
         };
         half.sender.send((event, held)).await.map_err(|_closed| NodeGone)
     }
 
-    /// Reports an event that holds no frames, if there is room for it now.
-    #[cfg(feature = "iroh")]
-    pub(crate) fn try_send(&self, event: LinkEvent) -> bool {
-        self.urgent.sender.try_send((event, None)).is_ok()
+    /// Reports an event if there is room for it now; `false` if not, and the event is dropped.
+    /// For news that the next look brings again.
+    #[must_use]
+    pub fn try_send(&self, event: LinkEvent) -> bool {
+        let half = self.half(&event);
+        let held = half
+            .weigh(&event)
+            .map(|bytes| Arc::clone(&half.bytes).try_acquire_many_owned(bytes))
+            .transpose();
+        held.is_ok_and(|held| half.sender.try_send((event, held)).is_ok())
+    }
+
+    const fn half(&self, event: &LinkEvent) -> &Half {
+        match event {
+            LinkEvent::Frames { lane: Lane::Bulk, .. } | LinkEvent::Down { .. } => &self.rest,
+            _ => &self.urgent,
+        }
     }
 
     /// Waits until the node has dropped its end.

@@ -52,10 +52,12 @@ mod address;
 mod failure;
 mod lane;
 mod link;
+mod patient;
 mod tuning;
+mod window;
 
 use core::{fmt, net::SocketAddr, time::Duration};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use iroh::{
@@ -66,6 +68,7 @@ use iroh_mdns_address_lookup::MdnsAddressLookup;
 use samara_base::PeerId;
 use samara_mesh::link::{FRAME_LEN_MAX, LinkId, Outgoing};
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, watch},
     time::timeout,
 };
@@ -74,7 +77,7 @@ pub use self::tuning::{Congestion, Tuning};
 use crate::{
     driver::{BindError, DialError, Driver, LocalAddrs, PeerAddr, SendError},
     events::EventSink,
-    links::{Handle, Links},
+    links::{self, Links, lock},
 };
 
 /// The link protocol's name in the TLS handshake. A change that old peers cannot follow gets a new
@@ -104,7 +107,8 @@ pub struct IrohOptions {
     pub bind: Option<SocketAddr>,
     /// Relay servers.
     pub relay: Relay,
-    /// Whether to find and be found by peers on the LAN, by mDNS.
+    /// Whether to find and be found by peers on the LAN, by mDNS. Where the network cannot do that,
+    /// the driver runs without; see [`IrohDriver::discovery`].
     pub lan_discovery: bool,
     /// How long a dial may take.
     pub dial_timeout: Duration,
@@ -180,12 +184,63 @@ struct Shared {
     sink: EventSink,
     links: Links,
     addrs: watch::Sender<LocalAddrs>,
+    discovery: Mutex<Discovery>,
 }
 
-/// The `iroh` driver. Needs a tokio runtime with IO and time. Call
-/// [`shutdown`](Driver::shutdown) before dropping it, or peers wait for their time-outs.
+/// What became of LAN discovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Discovery {
+    /// Not wanted.
+    Off,
+    /// Peers on the LAN can be dialled without an address.
+    On,
+    /// It could not start, and will be tried again when the network changes: no multicast, or
+    /// another program keeps UDP port 5353 for itself.
+    Failed {
+        /// What the engine said.
+        reason: String,
+    },
+}
+
+/// Name of the service on the LAN, so that only Samara's nodes are told of each other.
+const SERVICE: &str = "samara1";
+
+impl Shared {
+    /// Starts LAN discovery if it is wanted and not on.
+    fn discover(&self) {
+        let mut discovery = lock(&self.discovery);
+        if !self.options.lan_discovery || *discovery == Discovery::On {
+            return;
+        }
+        // An error means that the endpoint is closed; then nothing is to be discovered.
+        let Ok(services) = self.endpoint.address_lookup() else { return };
+        *discovery =
+            match MdnsAddressLookup::builder().service_name(SERVICE).build(self.endpoint.id()) {
+                Ok(mdns) => {
+                    services.add(mdns);
+                    Discovery::On
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    tracing::warn!(reason, "LAN discovery is off until the network changes");
+                    Discovery::Failed { reason }
+                }
+            };
+    }
+}
+
+/// The `iroh` driver. Needs a tokio runtime with IO and time. Dropping it shuts it down in the
+/// background; await [`shutdown`](Driver::shutdown) to be sure that peers learn of it.
 pub struct IrohDriver {
     shared: Arc<Shared>,
+    runtime: Handle,
+}
+
+impl Drop for IrohDriver {
+    fn drop(&mut self) {
+        self.runtime.spawn(self.shutdown());
+    }
 }
 
 impl fmt::Debug for IrohDriver {
@@ -228,15 +283,14 @@ impl IrohDriver {
                 .bind_addr(addr)
                 .map_err(|error| BindError::Failed { reason: error.to_string() })?;
         }
-        if options.lan_discovery {
-            builder = builder.address_lookup(MdnsAddressLookup::builder());
-        }
         let endpoint = builder.bind().await.map_err(|error| failure::bind(error, options.bind))?;
         let local = PeerId::from_bytes(*endpoint.id().as_bytes());
         let mut watcher = endpoint.watch_addr();
         let addrs = watch::Sender::new(address::local(&watcher.get()));
         let links = Links::new(options.links_max);
-        let shared = Arc::new(Shared { endpoint, local, options, sink, links, addrs });
+        let discovery = Mutex::new(Discovery::Off);
+        let shared = Arc::new(Shared { endpoint, local, options, sink, links, addrs, discovery });
+        shared.discover();
         tokio::spawn(accept::accept(Arc::clone(&shared)));
         let follow = Arc::downgrade(&shared);
         let closed = shared.endpoint.closed();
@@ -245,6 +299,7 @@ impl IrohDriver {
             while let Some(now) = changes.next().await
                 && let Some(shared) = follow.upgrade()
             {
+                shared.discover();
                 shared.addrs.send_if_modified(|current| {
                     let new = address::local(&now);
                     let changed = *current != new;
@@ -253,7 +308,13 @@ impl IrohDriver {
                 });
             }
         }));
-        Ok(Self { shared })
+        Ok(Self { shared, runtime: Handle::current() })
+    }
+
+    /// Whether LAN discovery works.
+    #[must_use]
+    pub fn discovery(&self) -> Discovery {
+        lock(&self.shared.discovery).clone()
     }
 
     /// The sockets that are bound.
@@ -364,7 +425,7 @@ fn start(
 ) -> Result<LinkId, DialError> {
     let peer = PeerId::from_bytes(*connection.remote_id().as_bytes());
     let options = &shared.options;
-    let handle = Handle::new(
+    let handle = links::Handle::new(
         shared.sink.next_link(),
         peer,
         inbound,

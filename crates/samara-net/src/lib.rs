@@ -94,3 +94,7 @@ pub mod events;
 pub mod iroh;
 mod links;
 pub mod memory;
+
+#[cfg(all(doctest, feature = "iroh"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,6 +2,8 @@
 //! shared dials, and the signal that ends a link.
 
 use core::{future::Future, time::Duration};
+#[cfg(feature = "iroh")]
+use core::{future::poll_fn, pin::pin, task::ready};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -88,6 +90,7 @@ struct Queue {
 pub(crate) struct Outbox {
     queues: Mutex<[Queue; 2]>,
     ready: [Notify; 2],
+    /// The carrier has taken all of the control lane.
     drained: Notify,
     limit: u64,
 }
@@ -139,6 +142,7 @@ impl Outbox {
 
     /// Takes frames until `bytes` are in hand or the queue is empty. `false` if it is empty and
     /// will stay so.
+    #[cfg(feature = "iroh")]
     pub(crate) async fn take(&self, lane: Lane, bytes: u64, into: &mut Vec<Encoded>) -> bool {
         loop {
             if self.try_take(lane, bytes, into) {
@@ -177,17 +181,36 @@ impl Outbox {
     pub(crate) fn sent(&self, lane: Lane, bytes: u64) {
         let queue = &mut lock(&self.queues)[index(lane)];
         queue.unsent = queue.unsent.saturating_sub(bytes);
-        if queue.sealed && queue.unsent == 0 {
+        if lane == Lane::Control && queue.unsent == 0 {
+            // Kept for one who comes too late to wait for it.
             self.drained.notify_one();
+            self.drained.notify_waiters();
         }
     }
 
-    /// Waits until the carrier has taken all of the control lane. For one waiter, after
-    /// [`seal`](Self::seal).
+    fn control_waits(&self) -> bool {
+        lock(&self.queues)[index(Lane::Control)].unsent > 0
+    }
+
+    /// Waits until the carrier has taken all of the control lane.
     pub(crate) async fn drained(&self) {
-        while lock(&self.queues)[index(Lane::Control)].unsent > 0 {
+        while self.control_waits() {
             self.drained.notified().await;
         }
+    }
+
+    /// Runs `write`, but not while control frames wait: what the carrier has room for is theirs.
+    #[cfg(feature = "iroh")]
+    pub(crate) async fn after_control<F: Future>(&self, write: F) -> F::Output {
+        let (mut write, mut drained) = (pin!(write), pin!(self.drained()));
+        poll_fn(|cx| {
+            if self.control_waits() {
+                ready!(drained.as_mut().poll(cx));
+                drained.set(self.drained());
+            }
+            write.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Accepts nothing any more and drops what waits on the bulk lane.

@@ -322,8 +322,12 @@ async fn connect(near: Arc<Node>, peer: PeerId) -> Result<LinkId, DialError> {
             _ => core::future::pending().await,
         }
     };
-    let Ok(far) = tokio::time::timeout(options.idle_timeout, handshake).await else {
-        return Err(DialError::TimedOut { after: options.idle_timeout });
+    let after = options.idle_timeout;
+    let far = tokio::select! {
+        far = tokio::time::timeout(after, handshake) => {
+            far.map_err(|_elapsed| DialError::TimedOut { after })?
+        }
+        () = near.links.closing() => return Err(DialError::Closed),
     };
     let far_slot = far.links.slot().map_err(|error| DialError::Refused {
         reason: match error {

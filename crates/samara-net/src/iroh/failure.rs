@@ -28,9 +28,6 @@ pub(super) fn bind(error: EngineBindError, addr: Option<SocketAddr>) -> BindErro
         (EngineBindError::Sockets { source, .. }, None) => {
             BindError::Failed { reason: source.to_string() }
         }
-        (EngineBindError::AddressLookup { source, .. }, _) => {
-            BindError::Discovery { reason: source.to_string() }
-        }
         _ => BindError::Failed { reason: text },
     }
 }

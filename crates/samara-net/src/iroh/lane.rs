@@ -77,7 +77,12 @@ pub(super) async fn write(
             if pieces.is_empty() {
                 continue;
             }
-            match stream.write_all_chunks(pieces).await {
+            let write = stream.write_all_chunks(pieces);
+            let written = match lane {
+                Lane::Control => write.await,
+                Lane::Bulk => handle.outbox.after_control(write).await,
+            };
+            match written {
                 Ok(()) => pieces.clear(),
                 Err(WriteError::Stopped(_code)) => return Stop::Broken("lane stopped".to_owned()),
                 Err(error) => return Stop::Broken(error.to_string()),
@@ -110,11 +115,13 @@ struct Stripe {
 /// Reads frames and reports them until a stream ends or breaks.
 ///
 /// Each payload byte is moved once, from the engine's packet to its frame's place; frames are
-/// slices of that place. A large frame has a buffer to itself, small frames share one.
+/// slices of that place. A large frame has a buffer to itself, small frames share one. `arrived`
+/// learns of the bytes of each read.
 pub(super) async fn read(
     lane: Lane,
     streams: Vec<RecvStream>,
     frame_len_max: u32,
+    mut arrived: impl FnMut(u64),
     handle: &Handle,
     sink: &EventSink,
 ) -> Stop {
@@ -186,7 +193,7 @@ pub(super) async fn read(
                     Stop::NodeGone
                 };
             }
-            Ok(_bytes) => {}
+            Ok(bytes) => arrived(u64::try_from(bytes).unwrap_or(u64::MAX)),
             Err(error) => return Stop::Broken(error.to_string()),
         }
     }

@@ -3,7 +3,9 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use iroh::endpoint::{Connection, ConnectionError, RecvStream, SendStream, VarInt, WriteError};
+use iroh::endpoint::{
+    Connection, ConnectionError, Path, RecvStream, SendStream, VarInt, WriteError,
+};
 use samara_base::PeerId;
 use samara_mesh::link::{DownReason, Lane, LinkEvent, LinkInfo};
 use tokio::{
@@ -15,6 +17,7 @@ use tokio::{
 use super::{
     IrohOptions, failure,
     lane::{self, Stop},
+    window::Window,
 };
 use crate::{
     events::EventSink,
@@ -87,7 +90,7 @@ const CONTROL_PRIORITY: i32 = 1;
 fn info(connection: &Connection, peer: PeerId, frame_len_max: u32) -> LinkInfo {
     let mut info = LinkInfo { frame_len_max, ..LinkInfo::reliable(peer) };
     let paths = connection.paths();
-    if let Some(path) = paths.iter().find(iroh::endpoint::Path::is_selected) {
+    if let Some(path) = paths.iter().find(Path::is_selected) {
         let stats = path.stats();
         info.rtt = Some(stats.rtt);
         info.rate = stats.bandwidth_estimate.map(|bits| bits / 8);
@@ -134,7 +137,7 @@ pub(super) async fn live(
         // Whoever dialled may have lost interest; the link stays.
         let _ = up.send(());
     }
-    let mut tasks = spawn(options.frame_len_max, sink, handle, streams);
+    let mut tasks = spawn(options, sink, handle, connection, streams);
     let reason = carry(options, sink, handle, connection, known, &mut tasks).await;
     // Nothing is taken from here on, and no task of this link reports after its `Down`.
     handle.outbox.seal();
@@ -145,24 +148,44 @@ pub(super) async fn live(
 
 /// A task for each direction of each lane, so that none waits for another's lock or queue.
 fn spawn(
-    frame_len_max: u32,
+    options: &IrohOptions,
     sink: &EventSink,
     handle: &Arc<Handle>,
+    connection: &Connection,
     streams: Streams,
 ) -> JoinSet<(Part, Stop)> {
+    let frame_len_max = options.frame_len_max;
     let mut tasks = JoinSet::new();
     let mut streams = streams.0.into_iter();
     let control: Vec<_> = streams.by_ref().take(1).collect();
     for (lane, streams) in [(Lane::Control, control), (Lane::Bulk, streams.collect())] {
         let (send, recv): (Vec<_>, Vec<_>) = streams.into_iter().unzip();
         let (to, from) = (Arc::clone(handle), sink.clone());
+        let widen = widen(lane, options, connection);
         tasks.spawn(async move {
-            (Part::Read(lane), lane::read(lane, recv, frame_len_max, &to, &from).await)
+            (Part::Read(lane), lane::read(lane, recv, frame_len_max, widen, &to, &from).await)
         });
         let (to, from) = (Arc::clone(handle), sink.clone());
         tasks.spawn(async move { (Part::Write(lane), lane::write(lane, send, &to, &from).await) });
     }
     tasks
+}
+
+/// What the bulk lane's reader tells of its arrivals, so that the window follows the path.
+fn widen(lane: Lane, options: &IrohOptions, connection: &Connection) -> impl FnMut(u64) + use<> {
+    let connection = (lane == Lane::Bulk).then(|| connection.clone());
+    let tuning = &options.tuning;
+    let mut window =
+        Window::new(u64::from(tuning.receive_window), tuning.receive_window_max(), Instant::now());
+    move |bytes| {
+        let Some(connection) = &connection else { return };
+        let rtt = || connection.paths().iter().find(Path::is_selected).map(|path| path.rtt());
+        if let Some(bytes) = window.arrived(bytes, Instant::now(), rtt)
+            && let Ok(bytes) = VarInt::from_u64(bytes)
+        {
+            connection.set_receive_window(bytes);
+        }
+    }
 }
 
 /// Waits for whatever ends the link, ends the connection, and says why.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use iroh::{
     Endpoint, EndpointAddr, EndpointId, TransportAddr,
-    endpoint::{Connection, ConnectionError, presets},
+    endpoint::{Connection, ConnectionError, RecvStream, SendStream, presets},
 };
 use samara_base::PeerId;
 use samara_mesh::link::{DownReason, FRAME_LEN_MAX, Lane, LinkEvent, RawFrame};
@@ -16,7 +16,7 @@ use samara_net::{
     iroh::{ALPN, IrohDriver, IrohOptions, Relay, Tuning},
 };
 
-use crate::suite::{Host, Node, Wish, World, frame, outgoing};
+use crate::suite::{Host, Node, Pair, Wish, World, frame, linked, outgoing};
 
 const LOOPBACK: SocketAddr =
     SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 0);
@@ -190,16 +190,18 @@ async fn another_protocol_is_incompatible() {
     other.close().await;
 }
 
-/// Opens a connection with these first bytes, one on each stream.
-async fn connect(from: &Endpoint, to: &PeerAddr, headers: &[u8]) -> Connection {
+/// A connection, with streams that have these first bytes.
+type Opened = (Connection, Vec<(SendStream, RecvStream)>);
+
+async fn connect(from: &Endpoint, to: &PeerAddr, headers: &[u8]) -> Opened {
     let connection = from.connect(engine_addr(to), ALPN).await.expect("the peer is there");
+    let mut streams = Vec::new();
     for header in headers {
         let (mut send, recv) = connection.open_bi().await.expect("within the limit");
         send.write_all(&[*header]).await.expect("open");
-        // The streams stay open as long as the connection.
-        core::mem::forget((send, recv));
+        streams.push((send, recv));
     }
-    connection
+    (connection, streams)
 }
 
 fn closed_with(error: &ConnectionError) -> (u64, String) {
@@ -216,13 +218,13 @@ async fn lanes_that_are_not_the_protocols_are_refused() {
     let mut bob = Quic.node(2, Wish::default()).await;
     let stranger = stranger(&[ALPN]).await;
     for (headers, word) in [(&[0, 9][..], "unknown"), (&[0, 1, 1], "twice")] {
-        let connection = connect(&stranger, &bob.addr(), headers).await;
+        let (connection, _streams) = connect(&stranger, &bob.addr(), headers).await;
         let (code, reason) = closed_with(&connection.closed().await);
         assert_eq!(code, 1);
         assert!(reason.contains(word), "{reason}");
     }
     // A connection without lanes is given up, and holds nobody else back.
-    let idle = connect(&stranger, &bob.addr(), &[0, 1]).await;
+    let (idle, _streams) = connect(&stranger, &bob.addr(), &[0, 1]).await;
     let alice = Quic.node(1, Wish::default()).await;
     alice.dial(bob.addr()).await.expect("bob serves others meanwhile");
     assert_eq!(bob.up().await.1.peer, alice.driver.local());
@@ -234,13 +236,7 @@ async fn lanes_that_are_not_the_protocols_are_refused() {
 async fn bytes_that_are_no_frame_end_the_link() {
     let mut bob = Quic.node(2, Wish::default()).await;
     let stranger = stranger(&[ALPN]).await;
-    let connection = stranger.connect(engine_addr(&bob.addr()), ALPN).await.expect("linked");
-    let mut streams = Vec::new();
-    for header in 0..=4 {
-        let (mut send, recv) = connection.open_bi().await.expect("open");
-        send.write_all(&[header]).await.expect("open");
-        streams.push((send, recv));
-    }
+    let (connection, mut streams) = connect(&stranger, &bob.addr(), &[0, 1, 2, 3, 4]).await;
     let (link, info) = bob.up().await;
     assert_eq!(info.peer, peer_addr(&stranger).peer);
     // A good PING, then a kind in two bytes that fits one.
@@ -256,13 +252,7 @@ async fn bytes_that_are_no_frame_end_the_link() {
 async fn a_reset_lane_ends_the_link() {
     let mut bob = Quic.node(2, Wish::default()).await;
     let stranger = stranger(&[ALPN]).await;
-    let connection = stranger.connect(engine_addr(&bob.addr()), ALPN).await.expect("linked");
-    let mut streams = Vec::new();
-    for header in 0..=4 {
-        let (mut send, recv) = connection.open_bi().await.expect("open");
-        send.write_all(&[header]).await.expect("open");
-        streams.push((send, recv));
-    }
+    let (_connection, mut streams) = connect(&stranger, &bob.addr(), &[0, 1, 2, 3, 4]).await;
     let (link, _) = bob.up().await;
     streams[2].0.reset(7_u32.into()).expect("open");
     // The stripe is read when its turn comes: after the first frame of stripe 1.
@@ -288,4 +278,13 @@ async fn dials_of_each_other_at_the_same_moment_both_succeed() {
         }
     };
     tokio::join!(arrives(&mut bob, &frames[0]), arrives(&mut alice, &frames[1]));
+}
+
+#[tokio::test]
+async fn a_driver_that_is_dropped_says_good_bye() {
+    let Pair { alice, mut bob, to_alice, .. } = linked(&Quic, Wish::default()).await;
+    let Node { driver, events: _events, host, .. } = alice;
+    drop(driver);
+    assert!(matches!(bob.down(to_alice).await, DownReason::Remote { .. }));
+    drop(host);
 }
