@@ -4,12 +4,16 @@ use core::{sync::atomic::Ordering, time::Duration};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use samara_base::{BlobId, Class, RangeSet, leaves};
 use samara_chunk::{Manifest, Rules};
 use samara_net::driver::PeerAddr;
 use samara_sched::{Verdict, WantSpec};
 use samara_store::{Store, Target};
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 use crate::{
     engine::Command,
@@ -105,8 +109,9 @@ pub(crate) fn fetch(
     let (cancel, cancelled) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let mailbox = Arc::<Mailbox>::default();
+        let inner_now = inner.clock.elapsed();
         let fetch = Fetch {
-            started: inner.clock.elapsed(),
+            started: inner_now,
             inner,
             ticket,
             options,
@@ -115,7 +120,8 @@ pub(crate) fn fetch(
             cancelled: false,
             rate: Rate::default(),
             reused: 0,
-            checkpointed: Duration::ZERO,
+            checkpoint_at: inner_now + CHECKPOINT,
+            checkpoint: None,
             sizes: BTreeMap::new(),
         };
         fetch.run(cancelled).await
@@ -154,7 +160,8 @@ struct Fetch {
     cancelled: bool,
     rate: Rate,
     reused: u64,
-    checkpointed: Duration,
+    checkpoint_at: Duration,
+    checkpoint: Option<JoinHandle<Duration>>,
     /// Blob, path and size by key, of wants that are open or were blamed.
     sizes: BTreeMap<u64, (BlobId, Vec<u8>, u64)>,
 }
@@ -465,13 +472,34 @@ impl Fetch {
         if now.saturating_sub(self.rate.at) >= SAMPLE {
             self.sample(open).await?;
         }
-        if now.saturating_sub(self.checkpointed) >= CHECKPOINT {
-            self.checkpointed = now;
-            let store = self.inner.store.clone();
-            // A failed checkpoint poisons the store, which the next write reports.
-            tokio::task::spawn_blocking(move || store.checkpoint().ok());
-        }
+        self.checkpoint(now);
         Ok(())
+    }
+
+    /// Makes what is here durable now and then: at least a second apart, and so seldom that a disk
+    /// that is slow to sync spends most of its time on the transfer.
+    fn checkpoint(&mut self, now: Duration) {
+        if now < self.checkpoint_at
+            || self.checkpoint.as_ref().is_some_and(|run| !run.is_finished())
+        {
+            return;
+        }
+        if let Some(took) = self.checkpoint.take().and_then(|run| run.now_or_never()) {
+            // A failed checkpoint poisons the store, which the next write reports.
+            self.checkpoint_at = now + 8 * took.unwrap_or_default();
+            if now < self.checkpoint_at {
+                return;
+            }
+        }
+        self.checkpoint_at = now + CHECKPOINT;
+        let (store, clock) = (self.inner.store.clone(), self.inner.clock);
+        self.checkpoint = Some(tokio::task::spawn_blocking(move || {
+            let start = clock.elapsed();
+            if let Err(error) = store.checkpoint() {
+                tracing::warn!(%error, "a checkpoint failed");
+            }
+            clock.elapsed().saturating_sub(start)
+        }));
     }
 
     async fn sample(&mut self, open: usize) -> Result<(), FetchError> {

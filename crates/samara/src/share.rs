@@ -248,7 +248,7 @@ impl Walk {
             if metadata.is_dir() {
                 let mut found = Vec::new();
                 self.find(path, &mut Vec::new(), &mut found)?;
-                return self.collection(&[(path.clone(), found)], name);
+                return self.collection(vec![(path.clone(), found)], name);
             }
             return Err(ShareError::NotAFile { path: path.clone() });
         }
@@ -269,7 +269,7 @@ impl Walk {
             }
             groups.push((parent, found));
         }
-        self.collection(&groups, b"shared".to_vec())
+        self.collection(groups, b"shared".to_vec())
     }
 
     fn file(
@@ -289,19 +289,20 @@ impl Walk {
 
     fn collection(
         &mut self,
-        groups: &[(PathBuf, Vec<Found>)],
+        groups: Vec<(PathBuf, Vec<Found>)>,
         name: Vec<u8>,
     ) -> Result<Imported, ShareError> {
         let all = || groups.iter().flat_map(|(_, found)| found);
         let files = all().filter(|found| found.kind == Kind::File).count() as u64;
-        let bytes = all().map(|found| found.size).sum();
+        let bytes = all().map(|found| found.size).sum::<u64>();
         self.progress.send_modify(|progress| {
             progress.files_total = files;
             progress.bytes_total = bytes;
         });
         let mut builder = ManifestBuilder::new();
         for (directory, found) in groups {
-            let root = self.store.root(&canonical(directory)?)?;
+            let root = self.store.root(&canonical(&directory)?)?;
+            // Each is given up as soon as the manifest has it.
             for found in found {
                 let path = directory.join(to_path(&found.path));
                 let target;
@@ -322,6 +323,7 @@ impl Walk {
         }
         let mut manifest = Vec::new();
         let summary = builder.finish(&mut manifest).map_err(ShareError::Manifest)?;
+        drop(builder);
         let id = self.store.put(&manifest)?;
         let files = u64::from(summary.files);
         Ok(Imported { id, format: Format::Collection, size: summary.bytes, files, name })
