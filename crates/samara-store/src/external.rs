@@ -13,7 +13,7 @@ use crate::{
     disk::{Dir, File, Meta, Open, check_rel, join, parent},
     error::{PublishError, ShareError, StoreError, failed},
     index::Table,
-    inner::{Inner, is_missing, locked},
+    inner::{Inner, ancestors, is_missing, locked},
     outboard::Spool,
     receive::stamp,
     roots::path_of,
@@ -277,8 +277,9 @@ impl Inner {
             Err(error) => return Err(StoreError::io("rename", path, error)),
         };
         if renamed {
-            self.sync_names(&*dir, parent(&rename.to))?;
-            self.sync_names(&*dir, parent(&rename.from))?;
+            for changed in ancestors(&rename.to).chain([parent(&rename.from)]) {
+                self.sync_names(&*dir, changed)?;
+            }
         }
         let row = self.blob_row(id)?;
         let mut pending = self.pending();

@@ -395,13 +395,14 @@ impl Inner {
             let dir = self.root_dir(*root)?;
             dir.sync_all().map_err(failed("sync", dir.path()))?;
         }
+        // A directory on the way may be new as well.
         let mut names = BTreeSet::new();
         for (file, root, rel) in &work.files {
             let dir = self.root_dir(*root)?;
             if !work.whole.contains(root) {
                 file.sync()
                     .map_err(|error| StoreError::io("sync", join(dir.path(), rel), error))?;
-                names.insert((*root, parent(rel)));
+                names.extend(ancestors(rel).map(|dir| (*root, dir)));
             }
         }
         for (root, parent) in names {
@@ -467,6 +468,11 @@ impl Inner {
         self.checkpoint()?;
         self.writer().close()
     }
+}
+
+/// The directories on the way to a file, below a root: the nearest first, the root (`b""`) last.
+pub(crate) fn ancestors(rel: &[u8]) -> impl Iterator<Item = &[u8]> {
+    core::iter::successors(Some(parent(rel)), |dir| (!dir.is_empty()).then(|| parent(dir)))
 }
 
 /// Locks a mutex. A panic of another thread leaves nothing half-done that matters: every invariant

@@ -8,7 +8,7 @@ use std::{
 };
 
 use samara_base::{BlobId, GroupLog2, RangeSet, leaves};
-use samara_tree::Tree;
+use samara_tree::{Tree, Verifier};
 
 use crate::{
     Options, Store,
@@ -30,7 +30,6 @@ use crate::{
 };
 
 const LOCK_FILE: &[u8] = b"LOCK";
-const VERSION_KEY: &[u8] = b"version";
 /// Records of partial blobs in segment tails that recovery remembers. A checkpoint comes at least
 /// every 64 MiB, so more appear only in a segment that somebody made up.
 const TAIL_RECORDS_MAX: usize = 65_536;
@@ -96,12 +95,12 @@ impl Store {
         for name in [SEGMENTS_DIR, PARTIAL_DIR] {
             handle.make_dirs(name).map_err(|error| unwritable(dir, error))?;
         }
-        let index = open_index(&*handle, &options)?;
-        let mut recovery = Recovery { created: check_version(&index)?, ..Recovery::default() };
         handle.sync_names(b"").map_err(failed("sync", dir))?;
         if !existed {
             disk.sync_parent(dir).map_err(failed("sync", dir))?;
         }
+        let (index, created) = open_index(&*handle, &options)?;
+        let mut recovery = Recovery { created, ..Recovery::default() };
         let mut batch = Batch::default();
         let roots = load_roots(&*disk, &index, &mut batch, &mut recovery)?;
         let mut tail = Tail::new();
@@ -128,37 +127,24 @@ fn unwritable(dir: &Path, error: io::Error) -> OpenError {
     }
 }
 
-fn open_index(dir: &dyn Dir, options: &Options) -> Result<Index, OpenError> {
+fn open_index(dir: &dyn Dir, options: &Options) -> Result<(Index, bool), OpenError> {
     let path = join(dir.path(), INDEX_FILE);
-    let index = Index::open(dir, options.cache_bytes).map_err(|error| match error {
+    let opened = Index::open(dir, options.cache_bytes).map_err(|error| match error {
         IndexOpenError::Io(error) => unwritable(dir.path(), error),
         //= rfcs/0009-store.md#store-7
         //# A store whose index does not pass its checksums MUST NOT be opened for use.
-        IndexOpenError::Corrupt(detail) => OpenError::Corrupt { path: path.clone(), detail },
+        IndexOpenError::Corrupt(detail) | IndexOpenError::Store(StoreError::Corrupt { detail }) => {
+            OpenError::Corrupt { path: path.clone(), detail }
+        }
+        IndexOpenError::Store(error) => error.into(),
     })?;
-    index.create_tables().map_err(|error| match error {
-        StoreError::Corrupt { detail } => OpenError::Corrupt { path, detail },
-        error => error.into(),
-    })?;
-    Ok(index)
-}
-
-/// Checks the format number, or writes it into a new index. Returns whether it is new.
-fn check_version(index: &Index) -> Result<bool, OpenError> {
-    let found = index.get(Table::Meta, VERSION_KEY)?;
-    let Some(found) = found else {
-        let mut batch = Batch::default();
-        batch.put(Table::Meta, VERSION_KEY, FORMAT_VERSION.to_le_bytes().to_vec());
-        index.commit(&batch)?;
-        return Ok(true);
-    };
-    let found = found.first_chunk::<8>().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
+    let found = opened.0.version()?;
     //= rfcs/0009-store.md#store-12
     //# A store MUST refuse to open a directory whose format number is higher than the highest that it knows.
     if found > FORMAT_VERSION {
         return Err(OpenError::Version { found, supported: FORMAT_VERSION });
     }
-    Ok(false)
+    Ok(opened)
 }
 
 /// Reads all rows of a small table.
@@ -381,10 +367,11 @@ impl Inner {
             Err(error) => return Err(error.into()),
         };
         let mut entries = Vec::new();
-        let had = row.frontier.len();
+        let mut nothing = Vec::new();
+        Verifier::new(id, row.size).export(&mut nothing);
         {
             let state = partial.state();
-            if state.verifier.known().is_empty() && had > EMPTY_FRONTIER_LEN {
+            if state.verifier.known().is_empty() && row.frontier != nothing {
                 recovery.partials_reset += 1;
             }
             if let Cvs::File { journal, .. } = &state.cvs {
@@ -464,9 +451,6 @@ impl Inner {
         }
     }
 }
-
-/// Length of the frontier of a receive that holds nothing. Unit: bytes.
-const EMPTY_FRONTIER_LEN: usize = 48;
 
 /// The blob that a file in `partial/` belongs to.
 fn partial_id(name: &[u8]) -> Option<BlobId> {

@@ -1,6 +1,9 @@
 //! A blob that is being received: what all its receivers and readers share.
 
-use core::ops::Range;
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet};
@@ -10,7 +13,7 @@ use crate::{
     disk::{Dir, File, Open, join},
     error::{IngestError, StoreError},
     index::Table,
-    inner::{Inner, locked},
+    inner::{Inner, ancestors, locked},
     journal::{Entry, Journal},
     outboard::{StoredOutboard, cv_bytes, cvs_of},
     reader::Source,
@@ -137,6 +140,8 @@ pub(crate) struct Partial {
     pub(crate) file: Option<Arc<dyn File>>,
     /// The blob is complete but for damaged groups, which are fetched again.
     pub(crate) heals: bool,
+    /// The destination's name is durable.
+    named: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -181,6 +186,7 @@ impl Partial {
             place,
             file,
             heals: matches!(cvs, Cvs::Stored(_)),
+            named: AtomicBool::new(false),
             state: Mutex::new(State {
                 verifier,
                 cvs,
@@ -423,8 +429,15 @@ impl Partial {
             cvs.sync().map_err(|error| StoreError::io("sync", inner.dir.path(), error))?;
         }
         if let (Some(file), Some((root, rel))) = (&self.file, self.destination()) {
-            file.sync()
-                .map_err(|error| StoreError::io("sync", inner.external_path(root, rel), error))?;
+            let fail = |error| StoreError::io("sync", inner.external_path(root, rel), error);
+            file.sync().map_err(fail)?;
+            if !self.named.load(Ordering::Relaxed) {
+                let dir = inner.root_dir(root)?;
+                for changed in ancestors(rel) {
+                    dir.sync_names(changed).map_err(fail)?;
+                }
+                self.named.store(true, Ordering::Relaxed);
+            }
         }
         Ok(())
     }

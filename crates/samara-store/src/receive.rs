@@ -556,13 +556,6 @@ impl Inner {
                 })
             }
         };
-        if let (Some(_), Target::File { root, rel, .. }) = (&file, target) {
-            let dir = self.root_dir(*root)?;
-            if !locked(&self.roots).is_staging(*root) {
-                let synced = dir.sync_names(parent(rel));
-                synced.map_err(|error| StoreError::io("sync", dir.path(), error))?;
-            }
-        }
         remove_files(&*self.dir, id);
         let cvs = Cvs::open(self, id, Tree::new(size))?;
         Ok(Partial::new(Verifier::new(id, size), target.place(), file, cvs, 0))

@@ -152,6 +152,15 @@ impl MemDisk {
         state.read_fault = false;
     }
 
+    /// The process died, but the machine did not: locks are gone, everything written is there, a
+    /// planned [`Fault::Cut`] is over.
+    pub fn power_on(&self) {
+        let mut state = self.lock();
+        state.locks.clear();
+        state.plan = None;
+        state.cut = false;
+    }
+
     /// The bytes of a file, or `None` if there is none. For tests.
     #[must_use]
     pub fn read_file(&self, path: &Path) -> Option<Vec<u8>> {

@@ -1,0 +1,273 @@
+//! The disk fails at every single call of a workload, in every way that the model knows; after each
+//! failure the store is opened again and everything that it ever acknowledged is looked at.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{collections::BTreeMap, error::Error, path::Path, sync::LazyLock};
+
+use samara_base::{BlobId, GroupLog2, RangeSet};
+use samara_store::{
+    Store, StoreError, Target,
+    disk::{Fault, MemDisk},
+};
+use support::{Holder, bytes, open, try_open};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+/// Calls that prepare the disk.
+const FIRST_CALL: u64 = 2;
+
+/// The workload has at least as many.
+const CALLS_MIN: u64 = 250;
+
+/// Blobs to receive, made once: three with an outboard file and a journal.
+static HOLDERS: LazyLock<[Holder; 4]> = LazyLock::new(|| {
+    [130_000, 1_100_000, 1_150_000, 1_200_000].map(|len| Holder::new(bytes(len, len as u64)))
+});
+static IMPORTED: LazyLock<Vec<u8>> = LazyLock::new(|| bytes(1_100_000, 11));
+
+/// What the store has acknowledged, and what is true.
+#[derive(Default)]
+struct Model {
+    truth: BTreeMap<BlobId, Vec<u8>>,
+    /// Complete blobs, not acknowledged yet and acknowledged.
+    done: Vec<BlobId>,
+    acknowledged: Vec<BlobId>,
+    /// Leaves held of unfinished ones at the last acknowledgement.
+    held: BTreeMap<BlobId, RangeSet>,
+    files: BTreeMap<&'static str, BlobId>,
+}
+
+impl Model {
+    fn checkpoint(&mut self, store: &Store, partial: Option<(BlobId, RangeSet)>) -> Outcome {
+        store.checkpoint()?;
+        self.acknowledged.clone_from(&self.done);
+        self.held.extend(partial);
+        Ok(())
+    }
+}
+
+/// A little of everything that writes.
+fn workload(store: &Store, model: &mut Model) -> Outcome {
+    for at in 0..3 {
+        let data = bytes(500 * at, at as u64);
+        model.truth.insert(samara_tree::hash(&data), data.clone());
+        model.done.push(store.put(&data)?);
+    }
+    let data = bytes(70_000, 10);
+    model.truth.insert(samara_tree::hash(&data), data.clone());
+    model.done.push(store.put(&data)?);
+    model.checkpoint(store, None)?;
+
+    model.truth.insert(samara_tree::hash(&IMPORTED), IMPORTED.clone());
+    let stat = store.import(IMPORTED.as_slice(), &mut |_| ())?;
+    model.done.push(stat.id);
+
+    let out = store.staging_root(Path::new("/out.part"))?;
+    for at in 0..3u64 {
+        let data = bytes(900, 20 + at);
+        let id = samara_tree::hash(&data);
+        model.truth.insert(id, data.clone());
+        let rel = format!("d{at}/f").into_bytes();
+        let target = Target::File { root: out, rel, mode: 0o644, mtime: None };
+        store.receive_small(&id, &target, &data)?;
+        model.done.push(id);
+    }
+    receive(store, model, &Target::Segments, &HOLDERS[0])?;
+    // Long enough for an outboard file and a journal.
+    receive(store, model, &Target::Segments, &HOLDERS[1])?;
+    let target = Target::File { root: out, rel: b"big".to_vec(), mode: 0o600, mtime: None };
+    receive(store, model, &target, &HOLDERS[2])?;
+    model.checkpoint(store, None)?;
+    store.publish_root(out, Path::new("/out"))?;
+
+    let home = store.root(Path::new("/home"))?;
+    let holder = &HOLDERS[3];
+    let id = holder.id;
+    let target = Target::File { root: home, rel: b".x.part".to_vec(), mode: 0o600, mtime: None };
+    receive(store, model, &target, holder)?;
+    store.publish_file(&id, b"x", false)?;
+    model.acknowledged.clone_from(&model.done);
+    model.files.insert("/home/x", id);
+
+    // The first blob goes, and its space with it.
+    let gone = model.done.remove(3);
+    model.acknowledged.retain(|id| *id != gone);
+    store.remove(&gone)?;
+    model.checkpoint(store, None)?;
+    store.shutdown()?;
+    Ok(())
+}
+
+fn receive(store: &Store, model: &mut Model, target: &Target, holder: &Holder) -> Outcome {
+    model.truth.insert(holder.id, holder.data.clone());
+    let group = GroupLog2::KIB64;
+    let receiver = store.receive(&holder.id, holder.size(), target)?;
+    let mut ranges = holder.transfers(group, 256);
+    ranges.reverse();
+    for (at, range) in ranges.iter().enumerate() {
+        let base = receiver.known();
+        let (proof, data) = holder.send(group, range, &base);
+        receiver.ingest(group, range.start, &base, &proof, &data)?;
+        if at == 1 {
+            model.checkpoint(store, Some((holder.id, receiver.held())))?;
+        }
+    }
+    receiver.finish()?;
+    model.held.remove(&holder.id);
+    model.done.push(holder.id);
+    Ok(())
+}
+
+fn prepared() -> MemDisk {
+    let disk = MemDisk::new();
+    use samara_store::disk::Disk as _;
+    disk.open_dir(Path::new("/home"), true).unwrap();
+    disk.sync_parent(Path::new("/home")).unwrap();
+    disk
+}
+
+/// Everything acknowledged is there; nothing is reported that is not true; the store can go on.
+fn check(disk: &MemDisk, model: &Model, what: &str) {
+    let store = match try_open(disk) {
+        Ok(store) => store,
+        Err(error) => panic!("{what}: cannot open: {error}"),
+    };
+    for id in &model.acknowledged {
+        let data = &model.truth[id];
+        let reader = store.reader(id).unwrap().unwrap_or_else(|| panic!("{what}: {id} is gone"));
+        let read = reader.read(0..data.len() as u64);
+        let read = read.unwrap_or_else(|error| panic!("{what}: {id}: {error}"));
+        assert_eq!(read, data, "{what}");
+    }
+    for (path, id) in &model.files {
+        assert_eq!(disk.read_file(Path::new(path)).as_ref(), Some(&model.truth[id]), "{what}");
+    }
+    for (id, held) in &model.held {
+        let stat = store.stat(id).unwrap().unwrap_or_else(|| panic!("{what}: {id} is gone"));
+        assert!(held.difference(&stat.held).is_empty(), "{what}: {held} of {:?}", stat.held);
+    }
+    // Whatever is reported is true, acknowledged or not.
+    for stat in store.list(None, usize::MAX).unwrap() {
+        let data = &model.truth[&stat.id];
+        assert!(stat.damaged.is_empty(), "{what}: {stat:?}");
+        let reader = store.reader(&stat.id).unwrap().unwrap();
+        for run in stat.held.runs() {
+            let end = (run.end * 1024).min(data.len() as u64);
+            let read = reader.read(run.start * 1024..end);
+            let read = read.unwrap_or_else(|error| panic!("{what}: {stat:?}: {error}"));
+            let (from, to) = (usize::try_from(run.start * 1024).unwrap(), usize::try_from(end));
+            assert_eq!(read, data[from..to.unwrap()], "{what}");
+        }
+    }
+    let id = store.put(b"life goes on").unwrap();
+    store.checkpoint().unwrap();
+    drop(store);
+    assert!(open(disk).reader(&id).unwrap().is_some(), "{what}");
+}
+
+/// Runs the workload with a fault after some calls. Returns what it may rely on, unless the
+/// workload was over before the fault came due.
+fn run(disk: &MemDisk, calls: u64, fault: Fault) -> Option<Model> {
+    disk.fail_after(calls, fault);
+    let mut model = Model::default();
+    let _ = try_open(disk).map_err(Into::into).and_then(|store| workload(&store, &mut model));
+    (disk.calls() > calls).then_some(model)
+}
+
+/// Has the power fail at every call.
+fn cut_everywhere(mut seed: impl FnMut(u64) -> Option<u64>) {
+    let mut at = FIRST_CALL;
+    loop {
+        let (disk, seed) = (prepared(), seed(at));
+        let Some(model) = run(&disk, at, Fault::Cut) else { break };
+        disk.crash(seed);
+        check(&disk, &model, &format!("cut after {at} calls, seed {seed:?}"));
+        at += 1;
+    }
+    assert!(at > CALLS_MIN, "the workload has only {at} calls");
+}
+
+#[test]
+fn without_a_fault_everything_is_there() {
+    let disk = prepared();
+    assert_eq!(disk.calls(), FIRST_CALL);
+    let mut model = Model::default();
+    workload(&open(&disk), &mut model).unwrap();
+    check(&disk, &model, "no fault");
+}
+
+//= rfcs/0009-store.md#store-5
+//= type=test
+//# After any crash a store MUST hold everything that it acknowledged.
+//= rfcs/0009-store.md#store-4
+//= type=test
+//# A store MUST make a payload durable before it commits an index row that points to it.
+//= rfcs/0009-store.md#store-10
+//= type=test
+//# A store MUST commit the intention to rename a file or directory before it renames it.
+#[test]
+fn the_power_fails_at_every_call_and_unsynced_writes_are_lost() {
+    cut_everywhere(|_| None);
+}
+
+#[test]
+fn the_power_fails_at_every_call_and_unsynced_writes_survive_by_chance() {
+    cut_everywhere(|at| Some(at.wrapping_mul(0x9e37)));
+}
+
+#[test]
+fn every_call_fails_once() {
+    let mut at = FIRST_CALL;
+    loop {
+        let disk = prepared();
+        let Some(model) = run(&disk, at, Fault::Io) else { break };
+        disk.crash(None);
+        check(&disk, &model, &format!("error after {at} calls"));
+        at += 1;
+    }
+    assert!(at > CALLS_MIN, "the workload has only {at} calls");
+}
+
+#[test]
+fn the_process_dies_at_every_call_and_the_machine_lives_on() {
+    let mut at = FIRST_CALL;
+    loop {
+        let disk = prepared();
+        let Some(model) = run(&disk, at, Fault::Cut) else { break };
+        // What was written stays, synced or not.
+        disk.power_on();
+        check(&disk, &model, &format!("killed after {at} calls"));
+        at += 1;
+    }
+    assert!(at > CALLS_MIN, "the workload has only {at} calls");
+}
+
+#[test]
+fn a_full_disk_at_every_call_loses_nothing_and_the_work_can_be_done_again() {
+    let mut at = FIRST_CALL;
+    loop {
+        let disk = prepared();
+        disk.fail_after(at, Fault::NoSpace);
+        let mut model = Model::default();
+        let what = format!("full after {at} calls");
+        if let Ok(store) = try_open(&disk) {
+            let _ = workload(&store, &mut model);
+            disk.heal();
+            // The same store goes on, unless even a commit failed.
+            match store.put(b"after all").map(|_| store.checkpoint()) {
+                Ok(Ok(()) | Err(StoreError::Poisoned)) | Err(StoreError::Poisoned) => {}
+                Ok(Err(error)) | Err(error) => panic!("{what}: {error}"),
+            }
+            model.truth.insert(samara_tree::hash(b"after all"), b"after all".to_vec());
+        }
+        if disk.calls() <= at {
+            break;
+        }
+        disk.heal();
+        check(&disk, &model, &what);
+        at += 1;
+    }
+    assert!(at > CALLS_MIN, "the workload has only {at} calls");
+}
