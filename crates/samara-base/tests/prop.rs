@@ -1,6 +1,7 @@
 //! Every operation of `RangeSet` equals the same operation on a plain set of numbers.
 
-use std::{collections::BTreeSet, ops::Range};
+use core::ops::Range;
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use samara_base::RangeSet;
