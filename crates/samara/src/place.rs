@@ -44,8 +44,11 @@ pub(crate) fn prepare(
     replace: bool,
 ) -> Result<Place, FetchError> {
     let mut path = output.to_owned();
-    // A file goes into a directory that is there already, as with `cp`.
-    if format == Format::Blob && output.is_dir() {
+    // A file goes into a directory that is there already, as with `cp`. A folder goes into one only
+    // where the path can mean nothing else, `.` or `there/`: otherwise the same command would make
+    // something else the second time.
+    let inside = path.file_name().is_none() || to_bytes(output.as_os_str()).ends_with(b"/");
+    if output.is_dir() && (format == Format::Blob || inside) {
         let name = name.ok_or_else(|| FetchError::BadPath { path: path.clone() })?;
         path.push(to_path(name));
     }

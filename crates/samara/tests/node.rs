@@ -395,6 +395,9 @@ async fn replacing_updates_a_directory_file_by_file() {
     let refused = bob.fetch(share.ticket.clone(), into(world.path("out"))).await;
     assert!(matches!(refused, Err(FetchError::Exists { .. })), "{refused:?}");
     assert_eq!(fs::read(world.path("out/one")).unwrap(), b"old");
+    let inside = bob.fetch(share.ticket.clone(), into(world.path("out/"))).await.unwrap();
+    assert_eq!(inside.verdict, Verdict::Complete);
+    assert_eq!(fs::read(world.path("out/tree/one")).unwrap(), b"new", "beside what is there");
     let options = FetchOptions { replace: true, ..into(world.path("out")) };
     let outcome = bob.fetch(share.ticket, options).await.unwrap();
     assert_eq!(outcome.verdict, Verdict::Complete);
