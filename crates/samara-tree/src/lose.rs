@@ -80,12 +80,13 @@ impl State {
         }
     }
 
-    /// The lowest node above `node` whose value is cached. The root is, once it was opened.
+    /// The lowest node above `node`, which is not cached, whose value is. The root's is, once it
+    /// was opened.
     fn proven_above(&self, node: Node) -> Node {
         let mut above = self.tree.root();
         while let Some((left, right)) = above.children() {
             let below = if node.is_within(&left.range()) { left } else { right };
-            if below == node || self.top.get(below).is_none() {
+            if self.top.get(below).is_none() {
                 break;
             }
             above = below;

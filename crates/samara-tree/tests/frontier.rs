@@ -265,25 +265,56 @@ fn a_large_loss_is_a_few_nodes_and_many_small_ones_have_a_limit() {
 #[test]
 fn losses_stop_at_the_limit_of_a_frontier() {
     // 65,520 leaves of which every other one is bad, then 64 groups that are good.
-    let blob = Blob::new(vec![0; (65_520 + 64 * 16) << 10]);
-    let mut getter = Receiver::new(blob.id, blob.size);
-    for (log2, range) in [(0, 0..65_520), (4, 65_520..65_520 + 1_024)] {
-        let base = getter.verifier.known().clone();
-        let proof = blob.encode(group(log2), &range, &base);
-        let mut data = blob.slice(&range).to_vec();
-        if log2 == 0 {
-            data.iter_mut().step_by(2_048).for_each(|byte| *byte = 1);
-        }
-        let _ = getter.receive(group(log2), range.start, &base, &proof, &data).unwrap();
-    }
-    assert_eq!(getter.verifier.nodes(), 65_520);
-    let Receiver { mut verifier, outboard, .. } = getter;
-    let mut lose = |at: u64| {
+    let Receiver { mut verifier, outboard, data } = nearly_full(2_048);
+    let blob = Blob::new(vec![0; data.len()]);
+    let lose = |verifier: &mut Verifier, at: u64| {
         let leaf = 65_520 + 32 * at;
         verifier.lose(outboard.as_slice(), &(leaf..leaf + 1))
     };
-    assert!((0..16).all(|at| lose(at).is_ok()));
-    assert_eq!(lose(16), Err(OpenError::Fragmented));
+    assert!((0..16).all(|at| lose(&mut verifier, at).is_ok()));
+    assert_eq!(lose(&mut verifier, 16), Err(OpenError::Fragmented));
     assert_eq!(verifier.nodes(), Verifier::NODES_MAX);
     assert!(verifier.known().contains(65_520 + 32 * 16));
+    // Whatever completes a group is still taken, leaf by leaf or not.
+    for (at, log2) in [(0, 0), (1, 2), (2, 4)] {
+        let range = 65_520 + 32 * at..65_520 + 32 * at + 16;
+        let (base, data) = (verifier.known().clone(), blob.slice(&range));
+        let proof = blob.encode(group(log2), &range, &base);
+        let mut sunk = Vec::new();
+        let verified = verifier
+            .verify(group(log2), range.start, &base, &proof, data, &mut |at, _| sunk.push(at))
+            .unwrap();
+        assert_eq!(verified.good, RangeSet::from(range.clone()));
+        assert_eq!(sunk, [range.start / 16]);
+    }
+    assert_eq!(verifier.nodes(), Verifier::NODES_MAX - 3);
+}
+
+#[test]
+fn open_nodes_merge_to_make_room_for_losses() {
+    // The same with no good leaf among the 65,520: their values are not needed.
+    let Receiver { mut verifier, outboard, .. } = nearly_full(1_024);
+    for at in 0..32 {
+        let leaf = 65_520 + 32 * at;
+        assert!(verifier.lose(outboard.as_slice(), &(leaf..leaf + 1)).is_ok());
+    }
+    assert!(verifier.nodes() < 100, "{}", verifier.nodes());
+}
+
+/// 65,520 leaves of which some are bad (the first byte of every `step` bytes is wrong), then 64
+/// groups that are good.
+fn nearly_full(step: usize) -> Receiver {
+    let blob = Blob::new(vec![0; (65_520 + 64 * 16) << 10]);
+    let mut getter = Receiver::new(blob.id, blob.size);
+    for (log2, range) in [(0, 0..65_520), (4, 65_520..65_520 + 1_024)] {
+        let proof = blob.encode(group(log2), &range, &RangeSet::new());
+        let mut data = blob.slice(&range).to_vec();
+        if log2 == 0 {
+            data.iter_mut().step_by(step).for_each(|byte| *byte = 1);
+        }
+        let first = range.start;
+        let _ = getter.receive(group(log2), first, &RangeSet::new(), &proof, &data).unwrap();
+    }
+    assert_eq!(getter.verifier.nodes(), 65_520);
+    getter
 }

@@ -96,3 +96,17 @@ fn a_getter_that_is_not_done_reads_as_little() {
     };
     assert_frugal(encode, &got);
 }
+
+#[test]
+fn a_blob_of_32_mib_or_less_is_proven_from_memory() {
+    let blob = Blob::new(vec![0; 32 << 20]);
+    let source = Noting::new(&blob.outboard);
+    let prover = Prover::open(blob.id, blob.size, &source).expect("own outboard");
+    assert_eq!(source.take().0, 2_048);
+    for (log2, range) in [(0, 5..6), (4, 16..32), (10, 0..32_768)] {
+        let data = blob.slice(&prover.span(&range));
+        let nothing = RangeSet::new();
+        prover.encode(&source, common::group(log2), &range, &nothing, data).expect("complete");
+    }
+    assert_eq!(source.take(), (0, 0));
+}
