@@ -1,10 +1,28 @@
 //! Links over the internet and the LAN: QUIC by the `iroh` engine.
 //!
-//! A link is one QUIC connection between two Ed25519 identities with a bidirectional stream for
-//! each lane; the control lane's stream has the higher priority, so a cancel overtakes the bulk
-//! that waits before it. The side that dials opens both streams and writes one byte on each: 0 for
-//! the control lane, 1 for the bulk lane. After that, frames of RFC 0003 without CRC follow in both
-//! directions: QUIC has its own integrity.
+//! A link is one QUIC connection between two Ed25519 identities with five bidirectional streams:
+//! one for the control lane, with the higher priority, so that a cancel overtakes the bulk that
+//! waits before it, and four for the bulk lane, whose frames take them in turn. The side that dials
+//! opens them and writes one byte on each: 0 for the control lane, 1 to 4 for the bulk lane. After
+//! that, whole frames of RFC 0003 without CRC follow in both directions, frame *n* of the bulk lane
+//! on stream 1 + *n* modulo 4: QUIC has its own integrity.
+//!
+//! ```mermaid
+//! sequenceDiagram
+//!     participant A as dials
+//!     participant B as accepts
+//!     A->>B: QUIC, TLS 1.3, raw Ed25519 keys both ways, ALPN samara/1
+//!     A->>B: streams 0 to 4, one byte each: 0, 1, 2, 3, 4
+//!     Note over A,B: Up on both sides, frames in both directions
+//!     A->>B: end of stream 0 (A closes)
+//!     B->>A: end of stream 0 (B has read to the end)
+//!     A->>B: CONNECTION_CLOSE with a code and at most 256 bytes of reason
+//! ```
+//!
+//! | code | means |
+//! | --- | --- |
+//! | 0 | closed in order, or replaced by a newer link |
+//! | 1 | the peer broke the protocol: an unknown stream, a reset lane, bytes that are no frame |
 //!
 //! ```
 //! use samara_base::PeerId;
@@ -45,7 +63,20 @@
 //!
 //! # What the engine gets wrong by default and this module sets
 //!
-//! See [`Tuning`]: each knob states what it costs and what was measured.
+//! | knob | engine | here | because |
+//! | --- | --- | --- | --- |
+//! | streams for bulk | – | 4 | a stream's window cannot exceed 2 MiB, see [`Tuning::stream_receive_window`] |
+//! | receive window | 1.25 MB a stream | 2 MiB, growing to 10 MiB a link | a path of 100 ms is not capped at 12.5 MB/s, a LAN has no 10 MiB of queue |
+//! | congestion control | CUBIC | [`Congestion::Patient`] | with 1 % of loss at 20 ms: CUBIC 1 MB/s, this 8, BBR3 9 |
+//! | idle time-out | 30 s | 10 s | a dead source is noticed while the user still looks |
+//! | largest packet tried | 1452 | 1472 bytes | Ethernet over IPv4; the engine cannot go beyond |
+//! | writers | in the order of blocking | bulk waits for control | the engine wakes the last blocked writer first, which is bulk, for ever |
+//! | LAN discovery | off | on | most of the time there is no internet |
+//!
+//! Measured with `examples/raw_throughput.rs`, release build, two processes on a busy machine of two
+//! cores: 1 GiB in frames of 256 KiB over loopback takes 1.3 to 1.4 CPU seconds on each side, 25 MiB
+//! resident at the receiver and 17 MiB at the sender. BBR3 takes half as much again. Acknowledging
+//! less often and starting with larger packets changed nothing.
 
 mod accept;
 mod address;
@@ -311,7 +342,8 @@ impl IrohDriver {
         Ok(Self { shared, runtime: Handle::current() })
     }
 
-    /// Whether LAN discovery works.
+    /// Whether LAN discovery is on. It hears what the system's default route leads to; a LAN without
+    /// one, as between two machines on a cable, needs addresses.
     #[must_use]
     pub fn discovery(&self) -> Discovery {
         lock(&self.shared.discovery).clone()

@@ -66,6 +66,9 @@
 //!   what waits on the bulk lane does not. The peer reports `Remote` with the reason.
 //! - **Death.** A peer that vanishes without a word ends with `TimedOut` after the driver's
 //!   `idle_timeout`.
+//! - **Drop.** A driver that is dropped without [`shutdown`](driver::Driver::shutdown) opens no link
+//!   any more. `iroh` then shuts down in the background; `memory` vanishes without a word, which is
+//!   how tests kill a node.
 //!
 //! # Limits
 //!
@@ -73,10 +76,10 @@
 //! | --- | --- | --- |
 //! | frame, header and CRC included | 1,114,128 bytes | `FRAME_LEN_MAX`; lower by `frame_len_max` |
 //! | bytes queued and not `Sent`, per lane | 8 MiB | `queue_bytes` |
-//! | events that wait for the node | 256 | `EventLimits::events` |
-//! | bytes of frames that wait for the node | 4 MiB | `EventLimits::frame_bytes` |
+//! | events that wait for the node, urgent and others | 256 each | `EventLimits::events` |
+//! | bytes of frames that wait for the node | 4 MiB, 1 MiB of it control | `EventLimits::frame_bytes` |
 //! | links of a driver | 256 | `links_max` |
-//! | received and unread, per QUIC link | 10 MiB | 5 × `Tuning::stream_receive_window` |
+//! | received and unread, per QUIC link | 2 MiB, growing to 10 MiB with the path | `Tuning` |
 //! | sent and unacknowledged, per QUIC link | 16 MiB | `Tuning::send_window` |
 //! | QUIC handshakes under way | 64, addresses proven from 32 on | – |
 //! | text of a close | 256 bytes | – |

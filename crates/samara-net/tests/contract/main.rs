@@ -19,6 +19,7 @@ macro_rules! contract {
             a_peer_that_sends_too_long_a_frame_loses_the_link
             a_full_queue_closes_the_link
             a_slow_node_holds_its_peer_back
+            a_slow_node_keeps_its_link_under_small_frames
             closing_delivers_the_control_lane_and_the_reason
             control_overtakes_bulk
             an_orderly_shutdown_tells_everybody

@@ -480,3 +480,19 @@ pub(crate) async fn a_full_peer_refuses<W: World>(world: &W) {
     }
     again.expect("bob has room again");
 }
+
+pub(crate) async fn a_slow_node_keeps_its_link_under_small_frames<W: World>(world: &W) {
+    let events = EventLimits { events: 4, frame_bytes: 64 << 10 };
+    let Pair { mut alice, mut bob, to_bob, .. } =
+        linked(world, Wish { events, ..Wish::default() }).await;
+    // Each is written before the next is queued, so that each may travel in a packet of its own.
+    let frames: Vec<RawFrame> = (0..4_500).map(|n| frame(n, 200)).collect();
+    for one in &frames {
+        let out = vec![outgoing(Lane::Control, one)];
+        let length = bytes(&out);
+        alice.driver.send(to_bob, out).expect("there is room");
+        alice.sent(length, 0).await;
+    }
+    let got = bob.receive(frames.len(), 0).await;
+    assert!(got[0] == frames);
+}
