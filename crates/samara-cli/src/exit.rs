@@ -5,9 +5,11 @@ use std::{io, path::Path};
 
 use samara::{FetchError, ShareError, StartError, ticket::TicketError};
 use samara_store::{
-    ExportError, FinishError, ImportError, OpenError, PublishError, ReadError, ReceiveError,
-    StoreError,
+    ExportError, FinishError, ImportError, OpenError, Options, PublishError, ReadError,
+    ReceiveError, StoreError,
 };
+
+use crate::units::Bytes;
 
 /// The exit codes. They are part of the interface: a number never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,18 +146,28 @@ pub(crate) fn plain(error: &io::Error) -> String {
     }
 }
 
-const DISK_FULL: &str = "the disk is full: free some space and run the same command again; what was finished so far is kept";
+/// What to say when the disk is full; whoever noticed may not know the figures.
+fn disk_full(needed: u64, free: u64) -> Failure {
+    let figures = match needed {
+        0 => String::new(),
+        needed => format!(
+            " ({} needed, {} free, of which {} are left to others)",
+            Bytes(needed),
+            Bytes(free),
+            Bytes(Options::default().reserve_bytes)
+        ),
+    };
+    let text = format!(
+        "the disk is full{figures}: free some space and run the same command again; what was \
+         finished so far is kept"
+    );
+    Failure::new(Code::NoSpace, text)
+}
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::NoSpace { needed, .. } => {
-                let room = match *needed {
-                    0 => String::new(),
-                    needed => format!(" ({} more needed)", indicatif::BinaryBytes(needed)),
-                };
-                return Self::new(Code::NoSpace, DISK_FULL.replacen(':', &format!("{room}:"), 1));
-            }
+            StoreError::NoSpace { needed, free } => return disk_full(*needed, *free),
             StoreError::ReadOnly { .. } | StoreError::Denied { .. } => Code::Denied,
             StoreError::Corrupt { .. } => Code::Damaged,
             StoreError::Io { source, .. } => match Code::of_io(source) {
@@ -267,7 +279,7 @@ impl From<FetchError> for Failure {
             FetchError::Exists { path } => return exists(&path),
             FetchError::Io { path, error } => {
                 return match Code::of_io(&error) {
-                    Code::NoSpace => Self::new(Code::NoSpace, DISK_FULL),
+                    Code::NoSpace => disk_full(0, 0),
                     _ => Self::io("write", &path)(error),
                 };
             }
@@ -308,7 +320,7 @@ mod tests {
             let failure = Failure::from(StoreError::NoSpace { needed, free: 0 });
             assert_eq!(failure.code, Code::NoSpace);
             assert!(failure.message.contains("free some space"), "{failure}");
-            assert!(!failure.message.contains(" 0 "), "{failure}");
+            assert_eq!(failure.message.contains("4.00 KiB needed"), needed > 0, "{failure}");
         }
     }
 }

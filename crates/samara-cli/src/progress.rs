@@ -27,7 +27,7 @@ impl Bar {
         }
         output.bars().set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS));
         let bar = output.bars().add(ProgressBar::no_length());
-        bar.set_style(style("{spinner} {bytes:>10} {msg}"));
+        bar.set_style(style("{spinner} {msg}"));
         bar.enable_steady_tick(Duration::from_millis(250));
         Self { bar }
     }
@@ -40,7 +40,7 @@ impl Bar {
             && self.bar.length() != Some(total)
         {
             self.bar.set_length(total);
-            self.bar.set_style(style("{spinner} {wide_bar} {percent:>3} % {msg}"));
+            self.bar.set_style(style("{spinner} {bar:20} {percent:>3} %  {msg}"));
         }
         self.bar.set_position(bytes);
         self.bar.set_message(message);
@@ -83,6 +83,9 @@ fn style(template: &str) -> ProgressStyle {
 
 /// One line about a fetch: bytes, rate, time left, source; or why nothing moves.
 fn describe(progress: &FetchProgress, waiting: Option<&str>) -> String {
+    if let Some(reason) = waiting {
+        return reason.to_owned();
+    }
     let mut text = match progress.bytes_total {
         Some(total) => format!("{} of {}", Bytes(progress.bytes), Bytes(total)),
         None => Bytes(progress.bytes).to_string(),
@@ -90,10 +93,9 @@ fn describe(progress: &FetchProgress, waiting: Option<&str>) -> String {
     if progress.files_total > 1 {
         text += &format!(", {} of {} files", progress.files, progress.files_total);
     }
-    match (progress.phase, waiting) {
-        (_, Some(reason)) => text += &format!("; {reason}"),
-        (Phase::Connecting, None) => text += ", connecting",
-        (Phase::Finishing, None) => text += ", finishing",
+    match progress.phase {
+        Phase::Connecting => text += ", connecting",
+        Phase::Finishing => text += ", finishing",
         _ => {
             text += &format!(", {}/s", Bytes(progress.rate));
             if let Some(eta) = progress.eta {
@@ -127,8 +129,6 @@ pub(crate) fn waiting(reason: Waiting) -> (&'static str, String) {
 
 #[cfg(test)]
 mod tests {
-    use samara_base::PeerId;
-
     use super::*;
 
     #[test]
@@ -142,9 +142,12 @@ mod tests {
         let text = describe(&progress, None);
         assert_eq!(text, "1.00 MiB of 4.00 MiB, 1.00 MiB/s, 3.0 s left");
 
-        let peer = PeerId::from_bytes([0xab; 32]);
+        progress.files = 1;
+        progress.files_total = 3;
+        progress.phase = Phase::Finishing;
+        assert_eq!(describe(&progress, None), "1.00 MiB of 4.00 MiB, 1 of 3 files, finishing");
+
         let text = describe(&progress, Some("waiting: no source is reachable"));
-        assert_eq!(text, "1.00 MiB of 4.00 MiB; waiting: no source is reachable");
-        assert_eq!(peer.fmt_short().to_string(), "ababababab");
+        assert_eq!(text, "waiting: no source is reachable");
     }
 }

@@ -21,7 +21,11 @@ pub(crate) fn start(verbose: u8, quiet: bool, bars: &MultiProgress) {
         (3, _) => (LevelFilter::TRACE, LevelFilter::INFO),
         _ => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
-    let filter = Targets::new().with_default(others).with_target("samara", ours);
+    let mut filter = Targets::new().with_default(others).with_target("samara", ours);
+    if verbose == 0 {
+        // Why a fetch cannot keep its bytes, the command says itself, and once.
+        filter = filter.with_target("samara::reception", LevelFilter::OFF);
+    }
     let format = fmt::layer()
         .log_internal_errors(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))

@@ -1,5 +1,5 @@
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use samara::{FetchOptions, Node, Rules, Ticket, Verdict, ticket::Format};
@@ -23,7 +23,8 @@ pub(crate) struct Export {
     /// Id, beginning of an id (6 digits or more), or name
     id: String,
 
-    /// Where to; a file goes into a directory that exists, under the name that the store knows
+    /// Where to; a file goes into a directory that exists, under the name that the store knows, a
+    /// folder only if this is `.` or ends with `/`
     path: PathBuf,
 
     /// Replace what is there
@@ -39,10 +40,15 @@ impl Export {
         let (size, path) = match lookup::manifest(&found.open.store, &found.stat)? {
             Some(manifest) => {
                 let size = manifest.summary().bytes;
+                let mut ticket = Ticket::new(id, Format::Collection);
+                if let Some(name) = known_name(&found.open.store, &id)? {
+                    // A name that no ticket takes is missed only if PATH has none either.
+                    ticket = ticket.clone().with_name(&name).unwrap_or(ticket);
+                }
                 // The node opens the store itself.
                 let dir = found.open.dir.clone();
                 drop((manifest, found));
-                (size, self.folder(id, dir, &mut stop, context).await?)
+                (size, self.folder(ticket, dir, &mut stop, context).await?)
             }
             None => (found.stat.size, self.file(found).await?),
         };
@@ -54,7 +60,15 @@ impl Export {
     async fn file(&self, found: Found) -> Result<PathBuf, Failure> {
         let Found { open, stat } = found;
         let path = if self.path.is_dir() {
-            self.path.join(known_name(&open.store, &stat.id, &self.path)?)
+            let name = known_name(&open.store, &stat.id)?.ok_or_else(|| {
+                let text = format!(
+                    "the store knows no name for {}: give the name too, like {}",
+                    stat.id,
+                    self.path.join("NAME").display()
+                );
+                Failure::usage(text)
+            })?;
+            self.path.join(to_path(&Rules::host().sanitise(&name)))
         } else {
             self.path.clone()
         };
@@ -70,7 +84,7 @@ impl Export {
     /// A folder is fetched from nobody: all of it is here already.
     async fn folder(
         &self,
-        id: BlobId,
+        ticket: Ticket,
         store: PathBuf,
         stop: &mut Stop,
         context: &Context,
@@ -84,7 +98,7 @@ impl Export {
             patience: Some(Duration::ZERO),
             ..FetchOptions::default()
         };
-        let mut running = node.fetch(Ticket::new(id, Format::Collection), options);
+        let mut running = node.fetch(ticket, options);
         let outcome = tokio::select! {
             outcome = &mut running => outcome,
             () = stop.asked() => {
@@ -105,17 +119,11 @@ impl Export {
     }
 }
 
-fn known_name(store: &Store, id: &BlobId, directory: &Path) -> Result<PathBuf, Failure> {
+/// The name that people know it by, as it came: any bytes.
+fn known_name(store: &Store, id: &BlobId) -> Result<Option<Vec<u8>>, Failure> {
     let tags = store.tags()?;
     let mut names = tags.iter().filter(|(_, tagged)| tagged == id);
-    let name = names.find_map(|(tag, _)| name_of_tag(tag)).ok_or_else(|| {
-        let text = format!(
-            "the store knows no name for {id}: give the name too, like {}",
-            directory.join("NAME").display()
-        );
-        Failure::usage(text)
-    })?;
-    Ok(to_path(&Rules::host().sanitise(name)))
+    Ok(names.find_map(|(tag, _)| name_of_tag(tag)).map(<[u8]>::to_vec))
 }
 
 #[cfg(unix)]

@@ -45,7 +45,8 @@ pub(crate) struct Get {
     #[arg(required = true, value_name = "TICKET")]
     tickets: Vec<String>,
 
-    /// Where to put it; a file goes into a directory that exists, under the ticket's name
+    /// Where to put it; a directory takes a file under the ticket's name, and a folder if this is
+    /// `.` or ends with `/`
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
 
