@@ -116,6 +116,8 @@ pub struct EventSink {
 }
 
 impl EventSink {
+    //= rfcs/0001-architecture.md#link-2
+    //# A driver MUST NOT use the number of a link again in the same process.
     /// A name for a new link, never given before on this queue.
     #[must_use]
     pub fn next_link(&self) -> LinkId {

@@ -63,6 +63,9 @@ pub(super) async fn write(
     sink: &EventSink,
 ) -> Stop {
     let count = stripes.len().max(1);
+    //= rfcs/0001-architecture.md#link-5
+    //# A driver of an ordered link MUST deliver the frames of one lane in the order in
+    //# which they were sent.
     let mut turn = 0;
     let mut frames: Vec<Encoded> = Vec::new();
     let mut pieces: Vec<Vec<Bytes>> = vec![Vec::new(); count];
@@ -88,6 +91,9 @@ pub(super) async fn write(
                 Err(error) => return Stop::Broken(error.to_string()),
             }
         }
+        //= rfcs/0001-architecture.md#link-6
+        //# A driver MUST report each byte of a frame as `Sent` once, when the carrier has
+        //# taken it and not before.
         handle.outbox.sent(lane, bytes);
         if sink.send(LinkEvent::Sent { link: handle.link, lane, bytes }).await.is_err() {
             return Stop::NodeGone;
@@ -112,6 +118,9 @@ struct Stripe {
     large: bool,
 }
 
+//= rfcs/0001-architecture.md#link-4
+//# A driver of a reliable link MUST deliver each frame whole, once, and on the lane on
+//# which the peer sent it.
 /// Reads frames and reports them until a stream ends or breaks.
 ///
 /// Each payload byte is moved once, from the engine's packet to its frame's place; frames are
@@ -125,6 +134,9 @@ pub(super) async fn read(
     handle: &Handle,
     sink: &EventSink,
 ) -> Stop {
+    //= rfcs/0001-architecture.md#link-7
+    //# A driver MUST close a link whose peer sends what is not a frame or a frame above
+    //# `frame_len_max`, without buffering more than `frame_len_max` bytes of it.
     let body_max = frame_len_max.saturating_sub(FRAME_OVERHEAD);
     let mut stripes: Vec<Stripe> = streams
         .into_iter()

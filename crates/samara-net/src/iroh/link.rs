@@ -118,6 +118,8 @@ enum Part {
     Write(Lane),
 }
 
+//= rfcs/0001-architecture.md#link-1
+//# A driver MUST report `Up` as the first event of a link and `Down` as its last.
 /// Runs the link from `Up` to `Down`.
 pub(super) async fn live(
     options: &IrohOptions,
@@ -128,6 +130,9 @@ pub(super) async fn live(
     up: Option<oneshot::Sender<()>>,
 ) {
     let link = handle.link;
+    //= rfcs/0001-architecture.md#link-3
+    //# A driver MUST NOT report a link as `Up` before the carrier has authenticated the
+    //# peer that it names.
     let known = info(connection, handle.peer, options.frame_len_max);
     if sink.send(LinkEvent::Up { link, info: known.clone() }).await.is_err() {
         connection.close(CODE_CLOSED, b"shutting down");

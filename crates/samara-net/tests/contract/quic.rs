@@ -154,6 +154,10 @@ async fn senseless_options_are_refused() {
     assert!(matches!(refused.map(|_| ()), Err(BindError::BadRelay { .. })));
 }
 
+//= rfcs/0001-architecture.md#link-3
+//= type=test
+//# A driver MUST NOT report a link as `Up` before the carrier has authenticated the peer
+//# that it names.
 #[tokio::test]
 async fn somebody_else_at_the_address_is_not_believed() {
     let alice = Quic.node(1, Wish::default()).await;

@@ -201,6 +201,10 @@ pub(crate) async fn linked<W: World>(world: &W, wish: Wish) -> Pair<W::Driver> {
     Pair { alice, bob, to_bob, to_alice }
 }
 
+//= rfcs/0001-architecture.md#link-5
+//= type=test
+//# A driver of an ordered link MUST deliver the frames of one lane in the order in which
+//# they were sent.
 pub(crate) async fn lanes_keep_their_order<W: World>(world: &W) {
     let Pair { alice, mut bob, to_bob, .. } = linked(world, Wish::default()).await;
     // Sizes around those where readers change their mind: tiny, a buffer's size, large, largest.
@@ -216,6 +220,10 @@ pub(crate) async fn lanes_keep_their_order<W: World>(world: &W) {
     assert!(bulk == frames, "the bulk lane keeps order and content");
 }
 
+//= rfcs/0001-architecture.md#link-4
+//= type=test
+//# A driver of a reliable link MUST deliver each frame whole, once, and on the lane on
+//# which the peer sent it.
 pub(crate) async fn many_small_frames_arrive<W: World>(world: &W) {
     let Pair { mut alice, mut bob, to_bob, .. } = linked(world, Wish::default()).await;
     let frames: Vec<RawFrame> = (0..20_000).map(|n| frame(n, 8)).collect();
@@ -239,6 +247,10 @@ pub(crate) async fn both_directions_at_once<W: World>(world: &W) {
     assert!(at_alice[1] == frames && at_bob[1] == frames);
 }
 
+//= rfcs/0001-architecture.md#link-6
+//= type=test
+//# A driver MUST report each byte of a frame as `Sent` once, when the carrier has taken it
+//# and not before.
 pub(crate) async fn sent_adds_up<W: World>(world: &W) {
     let Pair { mut alice, mut bob, to_bob, .. } = linked(world, Wish::default()).await;
     let control: Vec<Outgoing> =
@@ -292,6 +304,10 @@ pub(crate) async fn frames_that_do_not_fit_are_refused<W: World>(world: &W) {
     assert_eq!(got, [vec![fits], vec![]]);
 }
 
+//= rfcs/0001-architecture.md#link-7
+//= type=test
+//# A driver MUST close a link whose peer sends what is not a frame or a frame above
+//# `frame_len_max`, without buffering more than `frame_len_max` bytes of it.
 pub(crate) async fn a_peer_that_sends_too_long_a_frame_loses_the_link<W: World>(world: &W) {
     let mut alice = world.node(1, Wish::default()).await;
     let mut bob = world.node(2, Wish { frame_len_max: 10_000, ..Wish::default() }).await;
@@ -385,6 +401,9 @@ pub(crate) async fn control_overtakes_bulk<W: World>(world: &W) {
     assert!(before.len() < bulk.len() / 2, "{} of 400 bulk frames came first", before.len());
 }
 
+//= rfcs/0001-architecture.md#link-1
+//= type=test
+//# A driver MUST report `Up` as the first event of a link and `Down` as its last.
 pub(crate) async fn an_orderly_shutdown_tells_everybody<W: World>(world: &W) {
     let Pair { mut alice, mut bob, to_bob, to_alice } = linked(world, Wish::default()).await;
     // In the middle of a transfer.
@@ -422,6 +441,9 @@ pub(crate) async fn a_silent_death_is_noticed<W: World>(world: &W) {
     assert!(sent < total, "not all can have been sent");
 }
 
+//= rfcs/0001-architecture.md#link-2
+//= type=test
+//# A driver MUST NOT use the number of a link again in the same process.
 pub(crate) async fn a_peer_that_restarts_replaces_its_link<W: World>(world: &W) {
     let Pair { alice, mut bob, to_alice, .. } = linked(world, Wish::default()).await;
     world.kill(alice).await;
