@@ -71,6 +71,8 @@ pub(super) async fn write(
     let mut pieces: Vec<Vec<Bytes>> = vec![Vec::new(); count];
     while handle.outbox.take(lane, WRITE_BATCH, &mut frames).await {
         let bytes = frames.iter().map(frame_len).sum();
+        //= rfcs/0001-architecture.md#link-8
+        //# A driver over QUIC MUST carry bulk frame n of a direction on the stream whose first byte is 1 + n modulo 4.
         for frame in frames.drain(..) {
             let parts = frame.into_parts().into_iter().filter(|piece| !piece.is_empty());
             pieces[turn].extend(parts);

@@ -252,6 +252,35 @@ async fn bytes_that_are_no_frame_end_the_link() {
     stranger.close().await;
 }
 
+//= rfcs/0001-architecture.md#link-8
+//= type=test
+//# A driver over QUIC MUST carry bulk frame n of a direction on the stream whose first byte is 1 + n modulo 4.
+#[tokio::test]
+async fn bulk_frames_take_the_four_streams_in_turn() {
+    let mut bob = Quic.node(2, Wish::default()).await;
+    let stranger = stranger(&[ALPN]).await;
+    let (_connection, mut streams) = connect(&stranger, &bob.addr(), &[0, 1, 2, 3, 4]).await;
+    let (link, _) = bob.up().await;
+    // The last stream first: only the turn makes the order.
+    for turn in (0..4_u8).rev() {
+        // Two frames on each stream: n and n + 4.
+        let bytes = [0x04, 0x01, turn, 0x04, 0x01, turn + 4];
+        streams[1 + usize::from(turn)].0.write_all(&bytes).await.expect("open");
+    }
+    let ping = |token: u8| RawFrame { kind: 4, body: Bytes::copy_from_slice(&[token]) };
+    let got = bob.receive(0, 8).await;
+    assert_eq!(got[1], (0..8).map(ping).collect::<Vec<_>>());
+
+    let out = (0..8).map(|token| outgoing(Lane::Bulk, &ping(token))).collect();
+    bob.driver.send(link, out).expect("there is room");
+    for turn in 0..4_u8 {
+        let mut bytes = [0; 6];
+        streams[1 + usize::from(turn)].1.read_exact(&mut bytes).await.expect("open");
+        assert_eq!(bytes, [0x04, 0x01, turn, 0x04, 0x01, turn + 4]);
+    }
+    stranger.close().await;
+}
+
 #[tokio::test]
 async fn a_reset_lane_ends_the_link() {
     let mut bob = Quic.node(2, Wish::default()).await;
