@@ -93,7 +93,9 @@ fn answer(mesh: &mut Mesh, now: Instant, roll: &mut impl FnMut() -> u8, closed: 
                 let result = match roll() % 4 {
                     0 => Err(WriteError::NotProven),
                     1 => Ok(Accepted { good: none, bad: all, size_proven: false }),
-                    _ => Ok(Accepted { good: all, bad: none, size_proven: roll().is_multiple_of(2) }),
+                    _ => {
+                        Ok(Accepted { good: all, bad: none, size_proven: roll().is_multiple_of(2) })
+                    }
                 };
                 mesh.handle_input(now, Input::Written { token: write.token, result });
             }
