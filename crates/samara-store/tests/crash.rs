@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::{collections::BTreeMap, error::Error, path::Path, sync::LazyLock};
+use core::error::Error;
+use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
 use samara_store::{
