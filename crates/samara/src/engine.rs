@@ -1,7 +1,7 @@
 //! The task that owns the mesh: links, disk threads and commands meet here.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -19,7 +19,7 @@ use samara_net::{
     driver::{Driver, PeerAddr},
     events::Events,
 };
-use samara_sched::{Event, WantId, WantSpec, WantStatus};
+use samara_sched::{Event, Verdict, WantId, WantSpec, WantStatus};
 use samara_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
@@ -95,6 +95,8 @@ pub(crate) struct Engine {
     rights: BTreeMap<LinkId, Vec<Bytes>>,
     addresses: BTreeMap<PeerId, PeerAddr>,
     wants: BTreeMap<WantId, Arc<Reception>>,
+    /// Wants above the scheduler's limit.
+    backlog: VecDeque<(WantSpec, Arc<Reception>)>,
     /// Frames collected for the next hand-over to the driver.
     frames: BTreeMap<LinkId, Vec<Outgoing>>,
     closing: Option<oneshot::Sender<()>>,
@@ -146,6 +148,7 @@ impl Engine {
             rights: BTreeMap::new(),
             addresses: BTreeMap::new(),
             wants: BTreeMap::new(),
+            backlog: VecDeque::new(),
             frames: BTreeMap::new(),
             closing: None,
         })
@@ -233,22 +236,20 @@ impl Engine {
         let now = self.clock.now();
         match command {
             Command::Want(wants) => {
-                for (spec, reception) in wants {
-                    match self.mesh.want(now, spec) {
-                        Ok(want) => {
-                            self.wants.insert(want, reception);
-                        }
-                        // The fetch keeps far below the limit; other fetches may have used it up.
-                        Err(_) => {
-                            reception.mailbox.end(reception.key, samara_sched::Verdict::Cancelled);
-                        }
-                    }
-                }
+                self.backlog.extend(wants);
+                self.open_wants();
             }
             Command::Cancel(mailbox) => {
                 for want in self.wants_of(&mailbox) {
                     self.mesh.cancel(now, want);
                 }
+                self.backlog.retain(|(_, reception)| {
+                    let keep = !Arc::ptr_eq(&reception.mailbox, &mailbox);
+                    if !keep {
+                        mailbox.end(reception.key, Verdict::Cancelled);
+                    }
+                    keep
+                });
             }
             Command::Status(mailbox, reply) => {
                 let wants = self.wants_of(&mailbox);
@@ -265,6 +266,23 @@ impl Engine {
             Command::Shutdown(reply) => {
                 self.mesh.shutdown(now);
                 self.closing = Some(reply);
+            }
+        }
+    }
+
+    /// Opens wants as far as the scheduler's limit allows; the others wait for one to end. A fetch
+    /// has at most a thousand open, so the backlog is bounded by the number of fetches.
+    fn open_wants(&mut self) {
+        let now = self.clock.now();
+        while let Some((spec, reception)) = self.backlog.pop_front() {
+            match self.mesh.want(now, spec.clone()) {
+                Ok(want) => {
+                    self.wants.insert(want, reception);
+                }
+                Err(_) => {
+                    self.backlog.push_front((spec, reception));
+                    return;
+                }
             }
         }
     }
@@ -292,7 +310,7 @@ impl Engine {
                     if self.grants.allow(rights, &request.blob) {
                         self.readers.submit(request.token.0, Job::Open(request));
                     } else {
-                        let (token, result) = (request.token, Err(ServeError::Unavailable));
+                        let (token, result) = (request.token, Err(self.grants.refusal()));
                         self.input(Input::Opened { token, result });
                     }
                 }
@@ -312,8 +330,9 @@ impl Engine {
                         self.input(Input::Written { token, result });
                     }
                 },
-                // What nobody honours need not be remembered.
-                Output::Present { link, right, .. } if self.grants.knows(&right) => {
+                // Nobody may honour it yet: a share can come after the session. The mesh bounds how
+                // many there are.
+                Output::Present { link, right, .. } => {
                     self.rights.entry(link).or_default().push(right);
                 }
                 Output::Event(event) => self.event(event),
@@ -351,6 +370,9 @@ impl Engine {
             MeshEvent::Want(Event::Ended { want, verdict }) => {
                 if let Some(reception) = self.wants.remove(&want) {
                     reception.mailbox.end(reception.key, verdict);
+                }
+                if !self.backlog.is_empty() {
+                    self.open_wants();
                 }
             }
             MeshEvent::Want(Event::Waiting { want, reason }) => {

@@ -1,6 +1,9 @@
 //! What peers may have, and reading it for them.
 
-use core::ops::Range;
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
@@ -29,6 +32,18 @@ impl Grant {
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
     by_right: RwLock<BTreeMap<Bytes, Grant>>,
+    /// Imports under way: what a peer asks for may be granted in a moment.
+    importing: AtomicUsize,
+}
+
+/// Counts an import for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Importing(Arc<Grants>);
+
+impl Drop for Importing {
+    fn drop(&mut self) {
+        self.0.importing.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Grants {
@@ -40,9 +55,19 @@ impl Grants {
         self.by_right.write().unwrap_or_else(PoisonError::into_inner).remove(right);
     }
 
-    /// Whether a right is honoured at all.
-    pub(crate) fn knows(&self, right: &Bytes) -> bool {
-        self.by_right.read().unwrap_or_else(PoisonError::into_inner).contains_key(right)
+    /// An import begins; it lasts until the guard is dropped.
+    pub(crate) fn import(self: &Arc<Self>) -> Importing {
+        self.importing.fetch_add(1, Ordering::Relaxed);
+        Importing(Arc::clone(self))
+    }
+
+    /// What to tell a peer that may not have a blob: to come back, while that may still change.
+    pub(crate) fn refusal(&self) -> ServeError {
+        if self.importing.load(Ordering::Relaxed) > 0 {
+            ServeError::Busy
+        } else {
+            ServeError::Unavailable
+        }
     }
 
     /// Whether any of the rights opens the blob.

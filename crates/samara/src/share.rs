@@ -67,6 +67,8 @@ pub(crate) fn share(
     paths: Vec<PathBuf>,
 ) -> Running<Result<Share, ShareError>, ImportProgress> {
     start(async move |progress, stop| {
+        // Until the share is granted, peers that come too early are told to come back.
+        let _importing = inner.grants.import();
         let imported = take_in(&inner, paths, progress, stop).await?;
         share_held(inner, imported).await
     })
