@@ -9,7 +9,7 @@ use samara_base::{BlobId, GroupLog2};
 use samara_tree::{OutboardBuilder, Tree};
 
 use crate::{
-    BlobStat, Store,
+    BlobStat, Store, Target,
     disk::{Dir, File, Meta, Open, check_rel, join, parent},
     error::{PublishError, ShareError, StoreError, failed},
     index::Table,
@@ -139,15 +139,18 @@ impl Store {
         self.stat(&id)?.ok_or_else(|| StoreError::corrupt("a new blob").into())
     }
 
-    /// Moves a finished file to its final name below the same root, in one step: the file is there
-    /// whole or not at all. Unless `replace`, nothing is ever overwritten. Durable on return.
+    /// Moves a file that was received into `target` to its final name below the same root, in one
+    /// step: the file is there whole or not at all. Unless `replace`, nothing is ever overwritten.
+    /// Durable on return.
     ///
     /// # Errors
     ///
-    /// [`PublishError`].
+    /// [`PublishError`]; [`NotAFile`](PublishError::NotAFile) if the blob is held, but not in that
+    /// file. A file of the user's with the same content is never moved.
     pub fn publish_file(
         &self,
         id: &BlobId,
+        target: &Target,
         new_rel: &[u8],
         replace: bool,
     ) -> Result<BlobStat, PublishError> {
@@ -157,7 +160,9 @@ impl Store {
         let row = inner.blob_row(*id)?;
         let external = row.and_then(|row| {
             row.places.into_iter().find_map(|place| match place {
-                Place::External(external) if !external.stale => Some(external),
+                Place::External(external) if !external.stale && target.is(&external) => {
+                    Some(external)
+                }
                 _ => None,
             })
         });

@@ -4,6 +4,9 @@
 pub mod disk;
 mod error;
 mod external;
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod inner;
 mod journal;

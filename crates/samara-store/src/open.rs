@@ -138,7 +138,10 @@ fn open_index(dir: &dyn Dir, options: &Options) -> Result<(Index, bool), OpenErr
         }
         IndexOpenError::Store(error) => error.into(),
     })?;
-    let found = opened.0.version()?;
+    let found = opened.0.version().map_err(|error| match error {
+        StoreError::Corrupt { detail } => OpenError::Corrupt { path, detail },
+        error => error.into(),
+    })?;
     //= rfcs/0009-store.md#store-12
     //# A store MUST refuse to open a directory whose format number is higher than the highest that it knows.
     if found > FORMAT_VERSION {

@@ -152,6 +152,8 @@ pub(crate) struct State {
     pub(crate) epoch: u64,
     /// The extent that the last record went to, and its place in the blob.
     last: Option<(u64, Extent)>,
+    /// Some groups in segments were fetched again and lie over what was there.
+    pub(crate) patched: bool,
     /// Finished or removed.
     pub(crate) closed: bool,
     allocated: bool,
@@ -192,6 +194,7 @@ impl Partial {
                 cvs,
                 epoch,
                 last: None,
+                patched: false,
                 closed: false,
                 allocated: false,
                 unpaced: 0..0,
@@ -277,8 +280,16 @@ impl Partial {
             let within = index(bytes.start - start)..index(bytes.end - start);
             let data = data.get(within).unwrap_or_default();
             match (&self.file, self.heals) {
-                (_, true) => self.patch(inner, bytes.start, data, run)?,
+                (_, true) => {
+                    self.write_patches(inner, bytes.start, data)?;
+                    inner.release(self.id, run)?;
+                }
                 (Some(file), _) => self.write_file(inner, state, &**file, bytes.start, data)?,
+                (None, _) if inner.has_extent_in(self.id, &bytes)? => {
+                    // These leaves were held before and found damaged.
+                    self.write_patches(inner, bytes.start, data)?;
+                    state.patched = true;
+                }
                 (None, _) => self.write_records(inner, state, bytes.start, data)?,
             }
         }
@@ -353,22 +364,11 @@ impl Partial {
             })?;
             offset += payload.len() as u64;
         }
-        if data.is_empty() {
-            // The empty blob has one empty leaf and no bytes to keep.
-            return Ok(());
-        }
         Ok(())
     }
 
-    /// Writes groups of a complete blob that were fetched again, one extent each, and takes them out
-    /// of quarantine.
-    fn patch(
-        &self,
-        inner: &Inner,
-        at: u64,
-        data: &[u8],
-        leaves: &Range<u64>,
-    ) -> Result<(), StoreError> {
+    /// Writes groups that were fetched again, one extent each, over what is there.
+    fn write_patches(&self, inner: &Inner, at: u64, data: &[u8]) -> Result<(), StoreError> {
         let group = index(GroupLog2::KIB16.bytes());
         let mut offset = at;
         let mut rest = data;
@@ -392,7 +392,7 @@ impl Partial {
             offset += payload.len() as u64;
             rest = tail;
         }
-        inner.release(self.id, leaves)
+        Ok(())
     }
 
     /// The row of this receive as it is now; entries of the journal follow a new number. `None` if
@@ -453,6 +453,8 @@ impl Partial {
             }
         }
         drop(state);
+        // If this fails, the old copies are found damaged once more.
+        let _ = inner.drop_patches(self.id, Tree::new(self.size), leaves);
         inner.pending().dirty.entry(self.id).or_insert_with(|| Arc::clone(self));
     }
 
@@ -547,6 +549,40 @@ pub(crate) fn place_record(
 }
 
 impl Inner {
+    /// Whether records hold some of these bytes.
+    fn has_extent_in(&self, id: BlobId, bytes: &Range<u64>) -> Result<bool, StoreError> {
+        let Some(last) = bytes.end.checked_sub(1) else { return Ok(false) };
+        let first = Extent::key(id, Holds::Data, 0);
+        let row = self.last_row(Table::Extents, &first, &Extent::key(id, Holds::Data, last))?;
+        Ok(row.is_some_and(|(key, value)| {
+            let end = Extent::key_offset(&key).zip(Extent::decode(&value));
+            end.is_some_and(|(start, extent)| start.saturating_add(extent.len) > bytes.start)
+        }))
+    }
+
+    /// Removes patches within leaves that are damaged again.
+    pub(crate) fn drop_patches(
+        &self,
+        id: BlobId,
+        tree: Tree,
+        leaves: &RangeSet,
+    ) -> Result<(), StoreError> {
+        for run in leaves.runs() {
+            let bytes = tree.bytes(run);
+            let from = Extent::key(id, Holds::Patch, bytes.start);
+            let to = Extent::key(id, Holds::Patch, bytes.end);
+            let rows = self.rows(Table::Extents, &from, Some(&to), usize::MAX)?;
+            let mut pending = self.pending();
+            for (key, value) in rows {
+                pending.delete(Table::Extents, &key);
+                if let Some(extent) = Extent::decode(&value) {
+                    pending.work.free(extent);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes leaves of a complete blob out of quarantine.
     fn release(&self, id: BlobId, leaves: &Range<u64>) -> Result<(), StoreError> {
         let mut damaged = self.damaged(id)?;

@@ -202,9 +202,20 @@ impl BlobReader {
 }
 
 /// Reads held leaves of a partial blob.
-fn read_partial(partial: &Partial, inner: &Inner, span: &Range<u64>) -> Result<Bytes, ReadError> {
+fn read_partial(
+    partial: &Partial,
+    inner: &Inner,
+    patched: bool,
+    span: &Range<u64>,
+) -> Result<Bytes, ReadError> {
     let bytes = Tree::new(partial.size).bytes(span);
-    Ok(inner.read_source(&partial.source(), partial.id, &bytes)?)
+    let data = inner.read_source(&partial.source(), partial.id, &bytes)?;
+    if !patched {
+        return Ok(data);
+    }
+    let mut data = Vec::from(data);
+    inner.lay_patches(partial.id, bytes.start, &mut data)?;
+    Ok(data.into())
 }
 
 fn missing(held: &RangeSet, range: &Range<u64>) -> Option<ReadError> {
@@ -229,7 +240,7 @@ fn encode_partial(
         return Err(error);
     }
     let span = state.verifier.span(range);
-    let data = read_partial(partial, inner, &span)?;
+    let data = read_partial(partial, inner, state.patched, &span)?;
     let proof = state.verifier.encode(&state.cvs, group, range, base, &data);
     drop(state);
     match proof {
@@ -248,7 +259,7 @@ fn checked_partial(
         return Err(error);
     }
     let span = state.verifier.span(leaves);
-    let data = read_partial(partial, inner, &span)?;
+    let data = read_partial(partial, inner, state.patched, &span)?;
     let damaged = state.verifier.check(&state.cvs, &span, &data);
     drop(state);
     match damaged {
@@ -572,7 +583,12 @@ impl Inner {
     }
 
     /// Lays groups that were fetched again over bytes that were read from `start` on.
-    fn lay_patches(&self, id: BlobId, start: u64, data: &mut [u8]) -> Result<(), StoreError> {
+    pub(crate) fn lay_patches(
+        &self,
+        id: BlobId,
+        start: u64,
+        data: &mut [u8],
+    ) -> Result<(), StoreError> {
         let end = start + data.len() as u64;
         let group = GroupLog2::KIB16.bytes();
         let from = Extent::key(id, Holds::Patch, start & !(group - 1));
@@ -605,23 +621,12 @@ impl Inner {
     pub(crate) fn quarantine(&self, id: BlobId, ranges: &RangeSet) -> Result<(), StoreError> {
         let Some(mut row) = self.blob_row(id)? else { return Ok(()) };
         let damaged = self.damaged(id)?.union(ranges);
-        let tree = Tree::new(row.size);
-        let mut patches = Vec::new();
-        for run in ranges.runs().iter().filter(|_| row.patched) {
-            let bytes = tree.bytes(run);
-            let from = Extent::key(id, Holds::Patch, bytes.start);
-            let to = Extent::key(id, Holds::Patch, bytes.end);
-            patches.extend(self.rows(Table::Extents, &from, Some(&to), usize::MAX)?);
+        if row.patched {
+            self.drop_patches(id, Tree::new(row.size), ranges)?;
         }
         row.damaged = true;
         {
             let mut pending = self.pending();
-            for (key, value) in patches {
-                pending.delete(Table::Extents, &key);
-                if let Some(extent) = Extent::decode(&value) {
-                    pending.work.free(extent);
-                }
-            }
             let ranges = crate::row::encode_ranges(&damaged);
             pending.put(Table::Damaged, id.as_bytes(), ranges);
             pending.put(Table::Blobs, id.as_bytes(), row.encode());

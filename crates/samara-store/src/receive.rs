@@ -13,7 +13,7 @@ use crate::{
     index::Table,
     inner::{Inner, locked},
     outboard::{OutboardWriter, StoredOutboard, whole},
-    partial::{Cvs, Ingested, Partial, remove_files},
+    partial::{Cvs, Ingested, Partial, State, remove_files},
     record::Kind,
     row::{
         BlobRow, Extent, External, Holds, Outboard, PLACES_MAX, PartialPlace, PartialRow, Place,
@@ -42,6 +42,14 @@ pub enum Target {
 }
 
 impl Target {
+    /// Whether this is the file that an external place names.
+    pub(crate) fn is(&self, external: &External) -> bool {
+        match self {
+            Self::Segments => false,
+            Self::File { root, rel, .. } => *root == external.root && *rel == *external.rel,
+        }
+    }
+
     fn place(&self) -> PartialPlace {
         match self {
             Self::Segments => PartialPlace::Segments,
@@ -172,7 +180,7 @@ fn finish(inner: &Arc<Inner>, partial: &Arc<Partial>) -> Result<(), FinishError>
         locked(&inner.partials).remove(&partial.id);
         return Ok(());
     }
-    let done = complete(inner, partial, &state.cvs);
+    let done = complete(inner, partial, &state);
     if let Err(error) = done {
         // For lack of space, say: the caller may come again.
         state.closed = false;
@@ -184,7 +192,8 @@ fn finish(inner: &Arc<Inner>, partial: &Arc<Partial>) -> Result<(), FinishError>
 }
 
 /// Turns a receive that holds everything into a complete blob.
-fn complete(inner: &Inner, partial: &Partial, cvs: &Cvs) -> Result<(), StoreError> {
+fn complete(inner: &Inner, partial: &Partial, state: &State) -> Result<(), StoreError> {
+    let cvs = &state.cvs;
     let (id, size) = (partial.id, partial.size);
     let mut outboard = OutboardWriter::new(id, size);
     let count = Tree::new(size).stored_cvs();
@@ -234,7 +243,7 @@ fn complete(inner: &Inner, partial: &Partial, cvs: &Cvs) -> Result<(), StoreErro
         size,
         outboard: outboard.book(&mut pending),
         damaged: false,
-        patched: false,
+        patched: state.patched,
         places: vec![place],
     };
     pending.put(Table::Blobs, id.as_bytes(), row.encode());
@@ -619,7 +628,11 @@ impl Inner {
             // Values that do not lead to the id prove nothing: start anew.
             Err(_) => Verifier::new(id, row.size),
         };
-        Ok(Some(Partial::new(verifier, row.place.clone(), file, cvs, row.epoch)))
+        let partial = Partial::new(verifier, row.place.clone(), file, cvs, row.epoch);
+        let from = Extent::key(id, Holds::Patch, 0);
+        let to = Extent::key(id, Holds::Patch, u64::MAX);
+        partial.state().patched = !self.rows(Table::Extents, &from, Some(&to), 1)?.is_empty();
+        Ok(Some(partial))
     }
 
     /// A receive of the damaged groups of a complete blob.

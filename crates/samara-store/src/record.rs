@@ -256,3 +256,6 @@ impl Reader<'_> {
         u64::from_le_bytes(self.take())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -245,6 +245,9 @@ impl PartialRow {
                 let mode = u32::from_le_bytes(reader.try_take()?);
                 let mtime_ns = i64::from_le_bytes(reader.try_take()?);
                 let rel = take_bytes(&mut reader)?.into();
+                if tag == 2 && mtime_ns != 0 {
+                    return None;
+                }
                 PartialPlace::File { root, rel, mode, mtime_ns: (tag == 3).then_some(mtime_ns) }
             }
             _ => return None,
@@ -341,7 +344,7 @@ impl RootRow {
         let path = take_bytes(&mut reader)?.to_vec();
         let target =
             if reader.0.is_empty() { None } else { Some(take_bytes(&mut reader)?.to_vec()) };
-        (staging < 2).then_some(Self { path, staging: staging == 1, target })
+        (staging < 2 && reader.0.is_empty()).then_some(Self { path, staging: staging == 1, target })
     }
 }
 
@@ -372,7 +375,8 @@ impl RenameRow {
         let inode = u64::from_le_bytes(reader.try_take()?);
         let from = take_bytes(&mut reader)?.to_vec();
         let to = take_bytes(&mut reader)?.to_vec();
-        Some(Self { root, replace: replace != 0, inode, from, to })
+        let whole = replace < 2 && reader.0.is_empty();
+        whole.then_some(Self { root, replace: replace == 1, inode, from, to })
     }
 }
 
@@ -393,7 +397,8 @@ impl SegmentRow {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let end = u64::from_le_bytes(reader.try_take()?);
-        Some(Self { end, live: u64::from_le_bytes(reader.try_take()?) })
+        let live = u64::from_le_bytes(reader.try_take()?);
+        reader.0.is_empty().then_some(Self { end, live })
     }
 }
 
@@ -412,6 +417,10 @@ pub(crate) fn decode_ranges(bytes: &[u8]) -> Option<RangeSet> {
     while !reader.0.is_empty() {
         let start = u64::from_le_bytes(reader.try_take()?);
         let len = u64::from_le_bytes(reader.try_take()?);
+        // Ascending, disjoint and coalesced, so that one set has one form.
+        if len == 0 || (!set.is_empty() && start <= set.end()) {
+            return None;
+        }
         set.insert(start..start.checked_add(len)?);
     }
     Some(set)
@@ -426,3 +435,6 @@ pub(crate) fn pin_key(id: BlobId, reason: &[u8]) -> Vec<u8> {
 pub(crate) fn id_of(bytes: &[u8]) -> Option<BlobId> {
     bytes.first_chunk::<32>().map(|id| BlobId::from_bytes(*id))
 }
+
+#[cfg(test)]
+mod tests;

@@ -353,3 +353,6 @@ pub(crate) fn extend(extent: &Extent, next: Loc, payload_len: u32) -> Option<Ext
         && u64::from(next.offset) == follows;
     fits.then(|| Extent { len: extent.len + u64::from(payload_len), ..*extent })
 }
+
+#[cfg(test)]
+mod tests;

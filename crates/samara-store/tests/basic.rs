@@ -89,7 +89,7 @@ fn a_blob_is_received_in_any_group_size_into_segments_and_into_files() {
             };
             store.remove(&holder.id).unwrap();
             receive_all(&store, &holder, &target, group, 64);
-            let stat = store.publish_file(&holder.id, b"final", false).unwrap();
+            let stat = store.publish_file(&holder.id, &target, b"final", false).unwrap();
             assert_eq!(stat.place, BlobPlace::External(out.join("final")));
             assert_eq!(fs::read(out.join("final")).unwrap(), holder.data);
             let meta = fs::metadata(out.join("final")).unwrap();

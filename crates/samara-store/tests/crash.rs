@@ -88,7 +88,7 @@ fn workload(store: &Store, model: &mut Model) -> Outcome {
     let id = holder.id;
     let target = Target::File { root: home, rel: b".x.part".to_vec(), mode: 0o600, mtime: None };
     receive(store, model, &target, holder)?;
-    store.publish_file(&id, b"x", false)?;
+    store.publish_file(&id, &target, b"x", false)?;
     model.acknowledged.clone_from(&model.done);
     model.files.insert("/home/x", id);
 
