@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use samara_base::BlobId;
 use samara_chunk::{EntryKind, Manifest, Mode, Mtime};
-use samara_store::{RootId, Store, Target};
+use samara_store::{PublishError, RootId, Store, Target};
 
 use crate::{
     error::FetchError,
@@ -143,15 +143,20 @@ impl Place {
         Ok(())
     }
 
-    /// Moves a finished file to its name.
+    /// Moves a finished file to its name, or, if the blob was here already, writes it there.
     pub(crate) fn publish_file(&self, store: &Store, id: &BlobId) -> Result<PathBuf, FetchError> {
-        let staged = self.directory.as_path();
-        if !staged.exists() {
-            // The blob was here already, somewhere else: write it out.
-            store.export(id, &self.path, self.replace)?;
-            return Ok(self.path.clone());
+        match store.publish_file(id, &self.file_target(), &self.name, self.replace) {
+            Ok(_) => {}
+            Err(PublishError::NotAFile { .. }) => {
+                store.export(id, &self.path, self.replace)?;
+                // What an earlier attempt left is not needed any more.
+                match fs::remove_file(&self.directory) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    result => result.map_err(|error| self.failed(&self.directory, error))?,
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
-        store.publish_file(id, &self.name, self.replace)?;
         Ok(self.path.clone())
     }
 
