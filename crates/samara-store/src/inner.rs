@@ -346,7 +346,11 @@ impl Inner {
             self.index.commit(&batch)?;
         }
         self.pending().committing = None;
+        //= rfcs/0009-store.md#store-5
+        //# After any crash a store MUST hold everything that it acknowledged.
         self.clean_up(&work);
+        #[cfg(feature = "tracing")]
+        tracing::debug!(rows = batch.len(), partials = dirty.len(), "checkpoint");
         Ok(())
     }
 

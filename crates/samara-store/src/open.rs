@@ -84,6 +84,8 @@ impl Store {
         let handle = disk.open_dir(dir, true).map_err(|error| unwritable(dir, error))?;
         let lock = match handle.try_lock(LOCK_FILE, &std::process::id().to_string()) {
             Ok(LockOutcome::Taken(lock)) => lock,
+            //= rfcs/0009-store.md#store-17
+            //# A store MUST be open in at most one process at a time.
             Ok(LockOutcome::Held(note)) => {
                 return Err(OpenError::InUse {
                     pid: note.trim().parse().ok(),
@@ -112,6 +114,8 @@ impl Store {
         let inner = Arc::new(inner);
         inner.recover_partials(&mut tail, &mut recovery)?;
         inner.checkpoint()?;
+        #[cfg(feature = "tracing")]
+        tracing::info!(path = %dir.display(), ?recovery, "store opened");
         let _ = inner.recovery.set(recovery);
         Ok(Self { inner })
     }

@@ -280,6 +280,8 @@ impl Partial {
             let within = index(bytes.start - start)..index(bytes.end - start);
             let data = data.get(within).unwrap_or_default();
             match (&self.file, self.heals) {
+                //= rfcs/0009-store.md#store-18
+                //# A store MUST NOT write to a file that was shared in place.
                 (_, true) => {
                     self.write_patches(inner, bytes.start, data)?;
                     inner.release(self.id, run)?;

@@ -15,7 +15,6 @@ use crate::{
     inner::Inner,
     outboard::Spool,
     partial::place_record,
-    receive::is_stale,
     record::{FLAG_PROVISIONAL, Kind, PAYLOAD_MAX},
     row::{BlobRow, Extent, Holds, Outboard, Place},
     segment::Append,
@@ -164,8 +163,10 @@ impl DataWriter {
 impl Inner {
     /// Whether a blob that is at hand is not held yet, or not all of it.
     pub(crate) fn is_wanted(&self, id: BlobId) -> Result<bool, StoreError> {
-        let row = self.blob_row(id)?;
-        Ok(row.is_none_or(|row| row.damaged || is_stale(&row)))
+        Ok(match self.blob_row(id)? {
+            None => true,
+            Some(row) => row.damaged || !self.has_place(id, &row)?,
+        })
     }
 
     /// Makes a blob of records that were written.

@@ -13,11 +13,10 @@ use samara_tree::{EncodeError, OpenError, Prover, Tree};
 use crate::{
     disk::File,
     error::{ReadError, StoreError},
-    index::Table,
     inner::{Inner, is_missing, locked},
-    outboard::{StoredOutboard, whole},
+    outboard::StoredOutboard,
     partial::{Partial, index},
-    row::{BlobRow, Extent, External, Holds, Loc, Place},
+    row::{BlobRow, External, Loc, Place},
 };
 
 /// Readers of large blobs that are kept open, each with at most about 250 KiB of tree.
@@ -44,8 +43,8 @@ pub(crate) enum Source {
 /// A complete blob, open for reading.
 #[derive(Debug)]
 pub(crate) struct Complete {
-    id: BlobId,
-    size: u64,
+    pub(crate) id: BlobId,
+    pub(crate) size: u64,
     source: Source,
     /// The file that the bytes are in, if it is not the store's.
     external: Option<External>,
@@ -356,7 +355,7 @@ impl Complete {
     }
 
     /// Reads whole units, with what was fetched again laid over.
-    fn read(&self, inner: &Inner, span: &Range<u64>) -> Result<Bytes, ReadError> {
+    pub(crate) fn read(&self, inner: &Inner, span: &Range<u64>) -> Result<Bytes, ReadError> {
         let bytes = Tree::new(self.size).bytes(span);
         if !self.patched {
             return Ok(inner.read_source(&self.source, self.id, &bytes)?);
@@ -395,6 +394,8 @@ impl Complete {
         self.check_held(&span)?;
         self.check_unchanged(inner)?;
         let data = self.read(inner, &span)?;
+        //= rfcs/0009-store.md#store-13
+        //# A store MUST verify every byte against the blob's id before it hands the byte out.
         match prover.encode(&self.outboard, group, range, base, &data) {
             Ok(proof) => Ok(Encoded { proof, data: part(&data, &span, range, self.size) }),
             Err(error) => Err(self.fault(inner, error)),
@@ -462,6 +463,18 @@ impl Complete {
     }
 }
 
+impl Inner {
+    /// Whether the bytes of a complete blob are still where its row says. Looks at files only if
+    /// nothing of it is in segments.
+    pub(crate) fn has_place(&self, id: BlobId, row: &BlobRow) -> Result<bool, StoreError> {
+        match open_place(self, id, row) {
+            Ok(_) => Ok(true),
+            Err(ReadError::Store(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
 /// Opens the first place of a blob that is as it was.
 fn open_place(
     inner: &Inner,
@@ -503,190 +516,10 @@ fn open_external(
         Err(error) => return Err(StoreError::io("open", path(), error)),
     };
     let meta = file.meta().map_err(|error| StoreError::io("stat", path(), error))?;
+    //= rfcs/0009-store.md#store-19
+    //# A store MUST NOT read a shared file as a blob once its size or time of last change differs from what was recorded.
     // The file's number and device may change while its bytes do not (a copy moved into place, a
     // disk plugged in elsewhere); the bytes are verified anyway.
     let same = meta.regular && meta.size == size && meta.mtime_ns == external.stamp.mtime_ns;
     Ok(same.then_some(file))
-}
-
-impl Inner {
-    /// The row of a complete blob.
-    pub(crate) fn blob_row(&self, id: BlobId) -> Result<Option<BlobRow>, StoreError> {
-        match self.get(Table::Blobs, id.as_bytes())? {
-            None => Ok(None),
-            Some(bytes) => match BlobRow::decode(&bytes) {
-                Some(row) => Ok(Some(row)),
-                None => Err(StoreError::corrupt(format_args!("the row of blob {id}"))),
-            },
-        }
-    }
-
-    /// Reads bytes of a blob from where they are. Bytes that are not there read as zeros.
-    pub(crate) fn read_source(
-        &self,
-        source: &Source,
-        id: BlobId,
-        bytes: &Range<u64>,
-    ) -> Result<Bytes, StoreError> {
-        let len = index(bytes.end - bytes.start);
-        let mut data = Vec::new();
-        match source {
-            Source::File(file) => {
-                file.read_vec(&mut data, bytes.start, len)
-                    .map_err(|error| StoreError::io("read", "external file", error))?;
-                data.resize(len, 0);
-            }
-            Source::Record(loc) => {
-                data.resize(len, 0);
-                self.read_extent(&whole(*loc, bytes.end), bytes.start, &mut data)?;
-            }
-            Source::Extents => {
-                data.resize(len, 0);
-                self.read_extents(id, Holds::Data, bytes.start, &mut data)?;
-            }
-        }
-        Ok(data.into())
-    }
-
-    /// Reads bytes that the extent table knows.
-    pub(crate) fn read_extents(
-        &self,
-        id: BlobId,
-        holds: Holds,
-        from: u64,
-        buf: &mut [u8],
-    ) -> Result<(), StoreError> {
-        let mut at = from;
-        let mut rest = buf;
-        let first = Extent::key(id, holds, 0);
-        while !rest.is_empty() {
-            let row = self.last_row(Table::Extents, &first, &Extent::key(id, holds, at))?;
-            let found = row.and_then(|(key, value)| {
-                let start = Extent::key_offset(&key)?;
-                let extent = Extent::decode(&value)?;
-                (at < start.checked_add(extent.len)?).then_some((start, extent))
-            });
-            // A hole is filled up to the next group, so that it spoils no other.
-            let len = match &found {
-                Some((start, extent)) => start + extent.len - at,
-                None => GroupLog2::KIB16.bytes() - at % GroupLog2::KIB16.bytes(),
-            };
-            let (piece, tail) = rest.split_at_mut(index(len).min(rest.len()));
-            match found {
-                Some((start, extent)) => self.read_extent(&extent, at - start, piece)?,
-                None => piece.fill(0),
-            }
-            at += piece.len() as u64;
-            rest = tail;
-        }
-        Ok(())
-    }
-
-    /// Lays groups that were fetched again over bytes that were read from `start` on.
-    pub(crate) fn lay_patches(
-        &self,
-        id: BlobId,
-        start: u64,
-        data: &mut [u8],
-    ) -> Result<(), StoreError> {
-        let end = start + data.len() as u64;
-        let group = GroupLog2::KIB16.bytes();
-        let from = Extent::key(id, Holds::Patch, start & !(group - 1));
-        let to = Extent::key(id, Holds::Patch, end);
-        for (key, value) in self.rows(Table::Extents, &from, Some(&to), usize::MAX)? {
-            let (Some(at), Some(extent)) = (Extent::key_offset(&key), Extent::decode(&value))
-            else {
-                return Err(StoreError::corrupt("an extent"));
-            };
-            let (first, last) = (at.max(start), (at + extent.len).min(end));
-            if first < last
-                && let Some(place) = data.get_mut(index(first - start)..index(last - start))
-            {
-                self.read_extent(&extent, first - at, place)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Leaves of a complete blob in quarantine.
-    pub(crate) fn damaged(&self, id: BlobId) -> Result<RangeSet, StoreError> {
-        match self.get(Table::Damaged, id.as_bytes())? {
-            None => Ok(RangeSet::new()),
-            Some(bytes) => crate::row::decode_ranges(&bytes)
-                .ok_or_else(|| StoreError::corrupt("a row of the damage table")),
-        }
-    }
-
-    /// Puts leaves of a complete blob into quarantine, durably.
-    pub(crate) fn quarantine(&self, id: BlobId, ranges: &RangeSet) -> Result<(), StoreError> {
-        let Some(mut row) = self.blob_row(id)? else { return Ok(()) };
-        let damaged = self.damaged(id)?.union(ranges);
-        if row.patched {
-            self.drop_patches(id, Tree::new(row.size), ranges)?;
-        }
-        row.damaged = true;
-        {
-            let mut pending = self.pending();
-            let ranges = crate::row::encode_ranges(&damaged);
-            pending.put(Table::Damaged, id.as_bytes(), ranges);
-            pending.put(Table::Blobs, id.as_bytes(), row.encode());
-        }
-        locked(&self.readers).forget(id);
-        self.checkpoint()
-    }
-
-    /// Remembers that an external file is not what it was.
-    fn mark_stale(&self, id: BlobId, external: &External) -> Result<(), StoreError> {
-        let Some(mut row) = self.blob_row(id)? else { return Ok(()) };
-        let mut changed = false;
-        for place in &mut row.places {
-            if let Place::External(found) = place
-                && found == external
-                && !found.stale
-            {
-                found.stale = true;
-                changed = true;
-            }
-        }
-        if changed {
-            self.pending().put(Table::Blobs, id.as_bytes(), row.encode());
-        }
-        locked(&self.readers).forget(id);
-        Ok(())
-    }
-
-    /// Makes a damaged outboard again from the data. If the data is damaged too, everything goes
-    /// into quarantine.
-    fn rebuild_outboard(
-        &self,
-        complete: &Complete,
-        row: &BlobRow,
-    ) -> Result<crate::row::Outboard, ReadError> {
-        let mut builder = samara_tree::OutboardBuilder::new();
-        let mut writer = crate::outboard::OutboardWriter::new(complete.id, complete.size);
-        let mut at = 0;
-        while at < complete.size {
-            let end = (at + (1 << 20)).min(complete.size);
-            let span = at / LEAF_BYTES..end.div_ceil(LEAF_BYTES);
-            let data = complete.read(self, &span)?;
-            let mut values = Vec::new();
-            builder.push(&data, &mut |_, cv| values.push(cv));
-            writer.push(self, &values)?;
-            at = end;
-        }
-        let mut values = Vec::new();
-        let (id, _) = builder.finish(&mut |_, cv| values.push(cv));
-        if id != complete.id {
-            let all = RangeSet::from(Tree::new(complete.size).root().range());
-            self.quarantine(complete.id, &all)?;
-            return Err(ReadError::Damaged { ranges: all });
-        }
-        writer.push(self, &values)?;
-        let finished = writer.finish(self)?;
-        let mut row = row.clone();
-        let mut pending = self.pending();
-        row.outboard = finished.book(&mut pending);
-        pending.put(Table::Blobs, id.as_bytes(), row.encode());
-        Ok(row.outboard)
-    }
 }

@@ -1,25 +1,20 @@
 //! Receiving blobs, straight into their final places.
 
 use core::time::Duration;
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
-use samara_tree::{CvSource as _, Prover, Tree, Verifier};
+use samara_tree::{CvSource as _, Tree};
 
 use crate::{
     BlobStat, Store,
-    disk::{Dir, File, Meta, Open, check_rel, join, parent},
+    disk::Meta,
     error::{FinishError, IngestError, ReceiveError, StoreError},
     index::Table,
     inner::{Inner, locked},
-    outboard::{OutboardWriter, StoredOutboard, whole},
-    partial::{Cvs, Ingested, Partial, State, remove_files},
-    record::Kind,
-    row::{
-        BlobRow, Extent, External, Holds, Outboard, PLACES_MAX, PartialPlace, PartialRow, Place,
-        RootId, Stamp,
-    },
-    segment::Append,
+    outboard::{OutboardWriter, whole},
+    partial::{Cvs, Ingested, Partial, State},
+    row::{BlobRow, Extent, External, Holds, Outboard, PartialPlace, Place, RootId, Stamp},
 };
 
 /// Where a receive puts the bytes.
@@ -50,7 +45,7 @@ impl Target {
         }
     }
 
-    fn place(&self) -> PartialPlace {
+    pub(crate) fn place(&self) -> PartialPlace {
         match self {
             Self::Segments => PartialPlace::Segments,
             Self::File { root, rel, mode, mtime } => PartialPlace::File {
@@ -63,7 +58,7 @@ impl Target {
     }
 }
 
-fn nanos(since_1970: Duration) -> i64 {
+pub(crate) fn nanos(since_1970: Duration) -> i64 {
     i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
 }
 
@@ -318,7 +313,7 @@ impl Store {
                 return Err(ReceiveError::Size { proven: row.size });
             }
             Some(row) if row.damaged => Some(inner.open_heal(*id, &row)?),
-            Some(row) if !is_stale(&row) => return Ok(receiver(size, None)),
+            Some(row) if inner.has_place(*id, &row)? => return Ok(receiver(size, None)),
             _ => inner.load_partial(*id, size)?,
         };
         let partial = match found {

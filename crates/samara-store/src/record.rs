@@ -167,6 +167,8 @@ impl Header {
             return Err(wrong(6, Field::Reserved));
         }
         let payload_len = reader.u32();
+        //= rfcs/0009-store.md#store-20
+        //# A reader MUST treat a record that announces a payload of more than 1,048,576 bytes as absent.
         if payload_len as usize > PAYLOAD_MAX {
             return Err(wrong(8, Field::PayloadLen));
         }

@@ -208,6 +208,9 @@ fn small_blobs_go_to_segments_and_to_files() {
     check(&Store::open(&dir.path().join("store"), options()).unwrap());
 }
 
+//= rfcs/0009-store.md#store-19
+//= type=test
+//# A store MUST NOT read a shared file as a blob once its size or time of last change differs from what was recorded.
 #[test]
 fn a_file_is_shared_where_it_lies_and_a_change_is_noticed() {
     let (dir, store) = on_disk();
@@ -234,6 +237,9 @@ fn a_file_is_shared_where_it_lies_and_a_change_is_noticed() {
     }
 }
 
+//= rfcs/0009-store.md#store-18
+//= type=test
+//# A store MUST NOT write to a file that was shared in place.
 #[test]
 fn damage_goes_into_quarantine_for_good_and_heals_from_elsewhere() {
     let (dir, store) = on_disk();
@@ -281,6 +287,9 @@ fn damage_goes_into_quarantine_for_good_and_heals_from_elsewhere() {
     assert_eq!(reader.read(0..200_000).unwrap(), holder.data);
 }
 
+//= rfcs/0009-store.md#store-17
+//= type=test
+//# A store MUST be open in at most one process at a time.
 #[test]
 fn one_process_at_a_time() {
     let (dir, _store) = on_disk();

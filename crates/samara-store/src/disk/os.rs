@@ -89,6 +89,8 @@ struct OsDir {
 impl OsDir {
     /// Opens beneath this directory without following a symbolic link anywhere.
     fn resolve(&self, rel: &[u8], flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        //= rfcs/0009-store.md#store-16
+        //# A store MUST NOT follow a symbolic link below a root.
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {

@@ -61,6 +61,8 @@ impl core::error::Error for PathError {}
 /// assert_eq!(check_rel(b"photos/../../etc"), Err(PathError::Component { offset: 7 }));
 /// ```
 pub fn check_rel(rel: &[u8]) -> Result<(), PathError> {
+    //= rfcs/0009-store.md#store-15
+    //# A store MUST refuse a relative path that is empty, absolute or longer than 4,095 bytes, or that has a zero byte or a component that is empty, `.` or `..`.
     if rel.is_empty() {
         return Err(PathError::Empty);
     }
@@ -87,6 +89,9 @@ pub fn check_rel(rel: &[u8]) -> Result<(), PathError> {
 mod tests {
     use super::*;
 
+    //= rfcs/0009-store.md#store-15
+    //= type=test
+    //# A store MUST refuse a relative path that is empty, absolute or longer than 4,095 bytes, or that has a zero byte or a component that is empty, `.` or `..`.
     #[test]
     fn every_fault_has_its_own_error() {
         assert_eq!(check_rel(b""), Err(PathError::Empty));
