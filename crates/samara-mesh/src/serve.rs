@@ -260,7 +260,8 @@ impl Server {
                 // Nothing more to issue until the store has answered.
                 self.ready.remove(&key);
                 let bytes = serve.wanted.total().saturating_mul(LEAF_BYTES);
-                let bytes = bytes.min(serving.block_bytes);
+                // A block is at least one group, whatever the peer's frames and credit are.
+                let bytes = bytes.min(serving.block_bytes.max(serve.group.bytes()));
                 serving.outputs.push_back(Output::Open(OpenRequest {
                     token,
                     link: serving.pipe.link(),

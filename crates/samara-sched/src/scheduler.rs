@@ -382,7 +382,6 @@ impl Scheduler {
         let short = open.union(&missing.intersection(&want.missing));
         let fault = match cause {
             EndCause::Done if short.is_empty() => None,
-            EndCause::Cancelled => None,
             EndCause::Done => {
                 standing.lacks = standing.lacks.union(&short);
                 standing.retry = Some(now + limits.lack_retry);
@@ -403,7 +402,8 @@ impl Scheduler {
                 standing.retry = Some(now + limits.refusal_retry);
                 Some(Fault::Refused)
             }
-            EndCause::Internal => {
+            // What we cancel is forgotten at once, so nobody asked for this end.
+            EndCause::Internal | EndCause::Cancelled => {
                 standing.lacks = RangeSet::new();
                 standing.retry = Some(now + limits.lack_retry);
                 Some(Fault::Failed)

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use samara_base::PeerId;
+use samara_base::{BlobId, PeerId};
 use samara_mesh::{
     Mesh,
     io::{
@@ -159,6 +159,8 @@ impl Engine {
         loop {
             self.carry_out();
             if let Some(closing) = self.closing.take() {
+                // Nobody takes the answers of the disk threads any more: let them end.
+                self.done.close();
                 self.driver.shutdown().await;
                 // The caller may have given up waiting.
                 let _ = closing.send(());
@@ -178,6 +180,7 @@ impl Engine {
                     None => {
                         self.mesh.shutdown(self.clock.now());
                         self.carry_out();
+                        self.done.close();
                         self.driver.shutdown().await;
                         return;
                     }
@@ -211,7 +214,6 @@ impl Engine {
 
     fn link(&mut self, event: samara_mesh::link::LinkEvent) {
         if let samara_mesh::link::LinkEvent::Down { link, .. } = &event {
-            self.rights.remove(link);
             self.frames.remove(link);
         }
         self.input(Input::Link(event));
@@ -306,15 +308,21 @@ impl Engine {
                 }
                 Output::Dial { peer } => self.dial(peer),
                 Output::Open(request) => {
-                    let rights = self.rights.get(&request.link).map_or(&[][..], Vec::as_slice);
-                    if self.grants.allow(rights, &request.blob) {
+                    if self.allows(request.link, &request.blob) {
                         self.readers.submit(request.token.0, Job::Open(request));
                     } else {
                         let (token, result) = (request.token, Err(self.grants.refusal()));
                         self.input(Input::Opened { token, result });
                     }
                 }
-                Output::Read(request) => self.readers.submit(request.token.0, Job::Read(request)),
+                // Asked again for each block: a share may have ended meanwhile.
+                Output::Read(request) if self.allows(request.link, &request.blob) => {
+                    self.readers.submit(request.token.0, Job::Read(request));
+                }
+                Output::Read(request) => {
+                    let (token, result) = (request.token, Err(ServeError::Unavailable));
+                    self.input(Input::Read { token, result });
+                }
                 Output::Write(request) => match self.wants.get(&request.want) {
                     Some(reception) => {
                         let job = Job::Write(Arc::clone(reception), request);
@@ -343,6 +351,12 @@ impl Engine {
         for link in links {
             self.hand_over(link);
         }
+    }
+
+    /// Whether the rights shown on a session open a blob.
+    fn allows(&self, link: LinkId, blob: &BlobId) -> bool {
+        let rights = self.rights.get(&link).map_or(&[][..], Vec::as_slice);
+        self.grants.allow(rights, blob)
     }
 
     fn hand_over(&mut self, link: LinkId) {
@@ -395,7 +409,9 @@ impl Engine {
             MeshEvent::Connected { peer, agent, link } => {
                 tracing::info!(?link, peer = %peer.fmt_short(), agent, "connected");
             }
+            // In the order of outputs this comes after the session's last PRESENT.
             MeshEvent::Disconnected { peer, reason, link } => {
+                self.rights.remove(&link);
                 tracing::info!(?link, peer = %peer.fmt_short(), %reason, "disconnected");
             }
             _ => {}

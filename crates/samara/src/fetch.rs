@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use samara_base::{BlobId, Class, RangeSet, leaves};
-use samara_chunk::{Manifest, Rules};
+use samara_chunk::{Manifest, Rules, limits::MANIFEST_BYTES_MAX};
 use samara_net::driver::PeerAddr;
 use samara_sched::{Verdict, WantSpec};
 use samara_store::{Store, Target};
@@ -243,6 +243,10 @@ impl Fetch {
             return Ok((Verdict::Complete, total.unwrap_or(0)));
         }
         let mut spec = self.spec(blob, total, class);
+        if self.ticket.format() == Format::Collection {
+            // A manifest will be read into memory.
+            spec.size_max = spec.size_max.min(u64::from(MANIFEST_BYTES_MAX));
+        }
         spec.held = resumed.held;
         spec.known = resumed.known;
         self.tell(Command::Want(vec![(spec, Arc::clone(&reception))])).await?;

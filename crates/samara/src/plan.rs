@@ -12,7 +12,7 @@ use samara_chunk::{EntryKind, Manifest, Mtime};
 use samara_store::{BlobPlace, Store, Target};
 use tokio::sync::mpsc;
 
-use crate::{error::FetchError, place::Place, share::to_path};
+use crate::{error::FetchError, place::Place, reception::is_there, share::to_path};
 
 /// Children in one message of the planner.
 const BATCH: usize = 256;
@@ -106,7 +106,7 @@ fn look(
     let Some(stat) = store.stat(&id)? else {
         return Ok(missing(RangeSet::new(), RangeSet::new()));
     };
-    if stat.complete {
+    if stat.complete && is_there(store, &id)? {
         let in_place = match (&stat.place, place) {
             (_, None) => true,
             (BlobPlace::External(file), Some(place)) => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet, leaves};
 use samara_mesh::io::{Accepted, WriteError, WriteRequest};
 use samara_sched::{Blame, Verdict, Waiting};
-use samara_store::{IngestError, ReceiveError, Receiver, Store, Target};
+use samara_store::{IngestError, ReadError, ReceiveError, Receiver, Store, Target};
 use tokio::sync::Notify;
 
 use crate::error::FetchError;
@@ -194,6 +194,16 @@ impl Reception {
     }
 }
 
+/// Whether a blob that the store counts as complete can still be read. A file of the user's that
+/// is gone or changed is found out here, and the store then knows it too. Blocks.
+pub(crate) fn is_there(store: &Store, blob: &BlobId) -> Result<bool, FetchError> {
+    match store.reader(blob) {
+        Ok(reader) => Ok(reader.is_some()),
+        Err(ReadError::Changed { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Bytes in a set of leaves of a blob: the last leaf may be short.
 pub(crate) fn bytes_of(set: &RangeSet, size: u64) -> u64 {
     byte_ranges(set, size).total()
@@ -220,7 +230,7 @@ impl Reception {
     /// Finds what an earlier attempt left, and goes on from there. Blocks.
     pub(crate) fn resume(&self, store: &Store, size: Option<u64>) -> Result<Resumed, FetchError> {
         let Some(stat) = store.stat(&self.blob)? else { return Ok(Resumed::default()) };
-        if stat.complete {
+        if stat.complete && is_there(store, &self.blob)? {
             let (size, held) = (Some(stat.size), stat.held);
             return Ok(Resumed { size, held, complete: true, ..Resumed::default() });
         }

@@ -407,6 +407,32 @@ async fn replacing_updates_a_directory_file_by_file() {
 }
 
 #[tokio::test]
+async fn what_its_user_removed_is_fetched_again() {
+    let world = World::new();
+    let (alice, bob) = (world.node(1), world.node(2));
+    for size in [10, 100_000] {
+        world.file(&format!("tree/{size}"), &blob(size, 1));
+    }
+    let file = alice.share([world.file("in", &blob(300_000, 2))]).await.unwrap();
+    let tree_share = alice.share([world.path("tree")]).await.unwrap();
+    for share in [&file, &tree_share] {
+        let out = world.path("out");
+        let options = || if share == &file { into(&out) } else { into(world.path("tree out")) };
+        let outcome = bob.fetch(share.ticket.clone(), options()).await.unwrap();
+        assert_eq!(outcome.verdict, Verdict::Complete);
+    }
+    fs::remove_file(world.path("out")).unwrap();
+    fs::remove_dir_all(world.path("tree out")).unwrap();
+    let outcome = bob.fetch(file.ticket.clone(), FetchOptions::default()).await.unwrap();
+    assert_eq!((outcome.verdict, outcome.bytes_reused), (Verdict::Complete, 0), "not a false yes");
+    let outcome = bob.fetch(file.ticket, into(world.path("again"))).await.unwrap();
+    assert_eq!(outcome.verdict, Verdict::Complete);
+    let outcome = bob.fetch(tree_share.ticket, into(world.path("tree again"))).await.unwrap();
+    assert_eq!(outcome.verdict, Verdict::Complete);
+    assert_eq!(tree(&world.path("tree again")), tree(&world.path("tree")));
+}
+
+#[tokio::test]
 async fn what_cannot_be_shared_is_said_plainly() {
     let world = World::new();
     let alice = world.node(1);
