@@ -19,7 +19,7 @@ pub enum StoreError {
     /// The disk is full, or filled up to the reserve that the store leaves free. Free some space
     /// and call again: what was received so far stays.
     NoSpace {
-        /// Bytes that this step needs.
+        /// Bytes that this step needs; 0 if only the system said that the disk is full.
         needed: u64,
         /// Bytes that are free.
         free: u64,
@@ -93,6 +93,9 @@ pub(crate) fn failed<'a>(
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoSpace { needed: 0, .. } => {
+                f.write_str("the disk is full: free some space and try again")
+            }
             Self::NoSpace { needed, free } => write!(
                 f,
                 "the disk is full ({needed} bytes needed, {free} free): free some space and try \

@@ -325,6 +325,12 @@ impl Partial {
             }
             state.allocated = true;
         }
+        if !state.allocated
+            && let Some((root, _)) = self.destination()
+        {
+            // The reserve is what the next commit of the index lives on.
+            inner.check_space(&*inner.root_dir(root)?, data.len() as u64)?;
+        }
         if let Err(error) = file.write_at(data, at) {
             let error = StoreError::io("write", path(), error);
             return Err(match (error.is_no_space(), self.destination()) {

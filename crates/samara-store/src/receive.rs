@@ -312,9 +312,14 @@ impl Store {
             Some(row) if row.size != size => {
                 return Err(ReceiveError::Size { proven: row.size });
             }
+            Some(row) if !inner.has_place(*id, &row)? => {
+                // Its file changed or is gone: nothing is left to go on from.
+                inner.forget_complete(*id, &row)?;
+                inner.load_partial(*id, size)?
+            }
             Some(row) if row.damaged => Some(inner.open_heal(*id, &row)?),
-            Some(row) if inner.has_place(*id, &row)? => return Ok(receiver(size, None)),
-            _ => inner.load_partial(*id, size)?,
+            Some(_) => return Ok(receiver(size, None)),
+            None => inner.load_partial(*id, size)?,
         };
         let partial = match found {
             Some(partial) => Arc::new(partial),

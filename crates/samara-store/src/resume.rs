@@ -169,6 +169,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Removes the rows of a complete blob, and gives its space in segments back.
+    pub(crate) fn forget_complete(&self, id: BlobId, row: &BlobRow) -> Result<(), StoreError> {
+        self.free_row(id, row)?;
+        let mut pending = self.pending();
+        pending.delete(Table::Blobs, id.as_bytes());
+        pending.delete(Table::Damaged, id.as_bytes());
+        drop(pending);
+        locked(&self.readers).forget(id);
+        Ok(())
+    }
+
     /// Frees all extents of a blob.
     pub(crate) fn free_extents(&self, id: BlobId) -> Result<(), StoreError> {
         let from = Extent::key(id, Holds::Data, 0);

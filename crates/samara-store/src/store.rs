@@ -310,12 +310,8 @@ impl Store {
         if let Some(row) = inner.blob_row(*id)? {
             found = true;
             inner.drop_partial(*id)?;
-            inner.free_row(*id, &row)?;
-            let mut pending = inner.pending();
-            pending.delete(Table::Blobs, id.as_bytes());
-            pending.delete(Table::Damaged, id.as_bytes());
+            inner.forget_complete(*id, &row)?;
         }
-        locked(&inner.readers).forget(*id);
         Ok(found)
     }
 

@@ -120,12 +120,19 @@ fn files_of_the_user_are_never_overwritten() {
         assert!(matches!(large, Err(ReceiveError::Exists { .. })), "{large:?}");
     }
     world.store.receive_small(&id, &world.target(b"new"), &data).unwrap();
-    let moved = world.store.publish_file(&id, b"mine", false);
+    let moved = world.store.publish_file(&id, &world.target(b"new"), b"mine", false);
     assert!(matches!(moved, Err(PublishError::Exists { .. })));
     assert_eq!(fs::read(world.home().join("mine")).unwrap(), b"precious");
-    world.store.publish_file(&id, b"mine", true).unwrap();
+    world.store.publish_file(&id, &world.target(b"new"), b"mine", true).unwrap();
     assert_eq!(fs::read(world.home().join("mine")).unwrap(), data);
     assert!(!world.home().join("new").exists());
+    // A shared file with the same content is never taken for the received one.
+    fs::write(world.home().join("same"), bytes(20_000, 5)).unwrap();
+    let root = world.store.root(&world.home()).unwrap();
+    let same = world.store.share_in_place(root, b"same", &mut |_| ()).unwrap().id;
+    let moved = world.store.publish_file(&same, &world.target(b"part"), b"whole", false);
+    assert!(matches!(moved, Err(PublishError::NotAFile { .. })), "{moved:?}");
+    assert!(world.home().join("same").exists());
 
     let staged = world.dir.path().join("staged");
     assert!(matches!(world.store.staging_root(&world.home()), Err(PublishError::Exists { .. })));
@@ -388,7 +395,7 @@ fn on_small_mount(mount: &Path) {
         receiver.ingest(group, range.start, &known, &proof, &data).unwrap();
     }
     receiver.finish().unwrap();
-    store.publish_file(&holder.id, b"whole", false).unwrap();
+    store.publish_file(&holder.id, &target, b"whole", false).unwrap();
     assert_eq!(fs::read(mount.join("whole")).unwrap(), holder.data);
     drop((receiver, store));
     let read_only = Command::new("mount").args(["-o", "remount,ro"]).arg(mount).status().unwrap();
