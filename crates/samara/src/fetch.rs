@@ -1,7 +1,11 @@
 //! Fetching what a ticket names: blobs, collections, into the store or into place.
 
 use core::{sync::atomic::Ordering, time::Duration};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -23,7 +27,7 @@ use crate::{
     plan::{self, Child},
     progress::{FetchProgress, Phase, Running, Shortfall, SourceProgress},
     reception::{Mailbox, Reception, byte_ranges, bytes_of},
-    ticket::{Format, Provider, Ticket},
+    ticket::{Format, Ticket},
 };
 
 /// Wants of a collection that are open at once.
@@ -44,6 +48,9 @@ const CHECKPOINT: Duration = Duration::from_secs(1);
 pub struct FetchOptions {
     /// Where to put the file or directory; `None` keeps it in the store only.
     pub output: Option<PathBuf>,
+    /// More tickets for the same content: their providers are asked too, each with the right of its
+    /// own ticket.
+    pub others: Vec<Ticket>,
     /// Whether something at `output` may be replaced.
     pub replace: bool,
     /// End when no source was reachable for so long; `None` waits for ever.
@@ -65,6 +72,7 @@ impl Default for FetchOptions {
     fn default() -> Self {
         Self {
             output: None,
+            others: Vec::new(),
             replace: false,
             patience: None,
             grace: Duration::ZERO,
@@ -168,14 +176,7 @@ struct Fetch {
 
 impl Fetch {
     async fn run(mut self, mut cancel: oneshot::Receiver<()>) -> Result<Outcome, FetchError> {
-        for provider in self.ticket.providers() {
-            let addr = PeerAddr {
-                peer: provider.peer(),
-                direct: provider.addresses().to_vec(),
-                relay: provider.relay().map(str::to_owned),
-            };
-            let right =
-                self.ticket.secret().map(|secret| Bytes::copy_from_slice(secret.as_bytes()));
+        for (addr, right) in self.providers() {
             self.tell(Command::Know { addr, right }).await?;
         }
         let (output, replace) = (self.options.output.clone(), self.options.replace);
@@ -196,6 +197,22 @@ impl Fetch {
             Format::Collection => self.collection(place, &mut cancel).await,
             _ => self.blob(place, &mut cancel).await,
         }
+    }
+
+    /// Whom to ask, and the right to show there: nobody is shown the right of another's ticket.
+    fn providers(&self) -> impl Iterator<Item = (PeerAddr, Option<Bytes>)> + '_ {
+        let tickets = core::iter::once(&self.ticket).chain(&self.options.others);
+        tickets.filter(|ticket| ticket.root() == self.ticket.root()).flat_map(|ticket| {
+            let right = ticket.secret().map(|secret| Bytes::copy_from_slice(secret.as_bytes()));
+            ticket.providers().iter().map(move |provider| {
+                let addr = PeerAddr {
+                    peer: provider.peer(),
+                    direct: provider.addresses().to_vec(),
+                    relay: provider.relay().map(str::to_owned),
+                };
+                (addr, right.clone())
+            })
+        })
     }
 
     /// One blob, into the store or into place.
@@ -269,7 +286,7 @@ impl Fetch {
     }
 
     fn spec(&self, blob: BlobId, size: Option<u64>, class: Class) -> WantSpec {
-        let peers = self.ticket.providers().iter().map(Provider::peer);
+        let peers: BTreeSet<_> = self.providers().map(|(addr, _)| addr.peer).collect();
         let mut spec = WantSpec::new(blob, peers);
         spec.size = size;
         spec.class = class;

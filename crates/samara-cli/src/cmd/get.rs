@@ -132,9 +132,11 @@ impl Get {
         stop: &mut Stop,
         context: &Context,
     ) -> Result<Code, Failure> {
-        introduce(node, tickets, ticket).await;
+        let (first, others) =
+            tickets.split_first().ok_or_else(|| Failure::usage("which ticket?"))?;
         let options = FetchOptions {
             output,
+            others: others.to_vec(),
             replace: self.force,
             patience: self.patience,
             grace: self.grace,
@@ -143,7 +145,7 @@ impl Get {
         };
         let into_store = options.output.is_none();
         let mut view = View::new(&context.output);
-        let mut running = node.fetch(ticket.clone(), options);
+        let mut running = node.fetch(first.clone(), options);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = false;
@@ -248,16 +250,6 @@ fn merge(tickets: &[Ticket], output: &Output) -> Result<Ticket, Failure> {
         }
     }
     Ok(merged)
-}
-
-/// Makes known to the node what right the providers of each ticket want to see: a fetch shows them
-/// only that of its own ticket, and each who shares something makes another.
-async fn introduce(node: &Node, tickets: &[Ticket], merged: &Ticket) {
-    for ticket in tickets.iter().filter(|ticket| ticket.secret() != merged.secret()) {
-        // A fetch without time: it asks nothing and leaves the addresses and the right behind.
-        let options = FetchOptions { timeout: Some(Duration::ZERO), ..FetchOptions::default() };
-        let _ = node.fetch(ticket.clone(), options).await;
-    }
 }
 
 /// A fetch that failed on our own side still ends with a verdict.
