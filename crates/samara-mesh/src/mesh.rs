@@ -9,7 +9,7 @@ use samara_base::{Instant, PeerId};
 use samara_sched::{
     Output as Scheduled, RequestId, Scheduler, SourceId, WantError, WantId, WantSpec, WantStatus,
 };
-use samara_wire::{Cancel, Message, Pong, RawFrame, Want};
+use samara_wire::{Cancel, Message, Pong, RUNS_MAX, RawFrame, Want};
 
 use crate::{
     config::MeshConfig,
@@ -198,7 +198,9 @@ impl Mesh {
     fn handle_link(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Up { link, info } => {
-                self.dialing.remove(&info.peer);
+                // A link is not yet a session: until HELLO, a peer that hangs up at once is dialled
+                // again after a pause only.
+                self.dial_failed(info.peer);
                 let session = Session::new(self.now, link, info, &self.config, &mut self.outputs);
                 self.sessions.insert(link, session);
             }
@@ -276,6 +278,7 @@ impl Mesh {
                 session.hello(&hello, &self.config, &rights, outputs)?;
                 session.ping(now, &self.config, outputs);
                 let (peer, wants_max) = (session.peer(), session.wants_max);
+                self.dialing.remove(&peer);
                 if let Some(rtt) = session.info.rtt {
                     self.scheduler.measured_rtt(SourceId(link.0), rtt);
                 }
@@ -319,7 +322,12 @@ impl Mesh {
             }
             Message::Have(have) => {
                 if let Some(request) = self.getter.have(link, &have) {
-                    self.scheduler.have(now, request, have.size, &have.held);
+                    let mut held = have.held;
+                    if held.runs().len() >= RUNS_MAX {
+                        // What a full message leaves out is unknown, not missing.
+                        held.insert(held.end()..u64::MAX);
+                    }
+                    self.scheduler.have(now, request, have.size, &held);
                 } else if have.want >= session.next_want {
                     return Err(CloseReason::Protocol("HAVE for a want that was never made"));
                 }

@@ -460,7 +460,15 @@ impl Fetch {
                 }
             }
             if done && waiting.is_empty() && open.is_empty() {
-                return Ok(worst);
+                let arrived = self.mailbox.counters.stored.load(Ordering::Relaxed) + self.reused;
+                let nothing =
+                    matches!(worst, Verdict::Complete | Verdict::Expired | Verdict::Cancelled);
+                // One file that nobody gives does not make the others unavailable.
+                return Ok(if nothing || arrived == 0 {
+                    worst
+                } else {
+                    Verdict::Partial { missing: RangeSet::new(), blames: Vec::new() }
+                });
             }
             if open.is_empty() {
                 continue;

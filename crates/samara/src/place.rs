@@ -13,7 +13,7 @@ use samara_store::{PublishError, RootId, Store, Target};
 
 use crate::{
     error::FetchError,
-    plan::is_directory,
+    plan::{is_directory, set_attributes},
     share::{to_bytes, to_path},
     ticket::Format,
 };
@@ -182,15 +182,17 @@ impl Place {
 
     fn merge(&self, store: &Store, manifest: &Manifest<Bytes>) -> Result<(), FetchError> {
         let root = store.root(&self.path)?;
+        let mut made = Vec::new();
         let mut entries = manifest.iter();
         while let Some(entry) = entries.next_entry() {
             let rel = to_path(entry.path);
             let (from, to) = (self.directory.join(&rel), self.path.join(&rel));
-            if matches!(entry.kind, EntryKind::Directory { .. }) {
+            if let EntryKind::Directory { mode, mtime } = entry.kind {
                 match fs::create_dir(&to) {
+                    Ok(()) => made.push((to, mode, mtime)),
                     Err(error)
                         if error.kind() == io::ErrorKind::AlreadyExists && is_directory(&to) => {}
-                    result => result.map_err(|error| self.failed(&to, error))?,
+                    Err(error) => return Err(self.failed(&to, error)),
                 }
             } else if from.symlink_metadata().is_ok() {
                 let file = matches!(entry.kind, EntryKind::File { .. });
@@ -202,6 +204,10 @@ impl Place {
                         .map_err(FetchError::Share)?;
                 }
             }
+        }
+        // A directory that was there keeps its own.
+        for (path, mode, mtime) in made.into_iter().rev() {
+            set_attributes(&path, mode.bits(), mtime)?;
         }
         Ok(())
     }

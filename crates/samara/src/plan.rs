@@ -194,7 +194,11 @@ fn make_link(path: &Path, _target: &[u8]) -> Result<(), FetchError> {
     Err(failed(path)(error))
 }
 
-fn set_attributes(path: &Path, mode: u16, mtime: Option<Mtime>) -> Result<(), FetchError> {
+pub(crate) fn set_attributes(
+    path: &Path,
+    mode: u16,
+    mtime: Option<Mtime>,
+) -> Result<(), FetchError> {
     if let Some(mtime) = mtime {
         let time = if mtime.seconds() >= 0 {
             std::time::UNIX_EPOCH.checked_add(core::time::Duration::new(
