@@ -1,10 +1,12 @@
 //! The node's secret: who it is to peers, and what it signs tickets' rights with.
 
+#[cfg(feature = "iroh")]
 use std::{fs, io, path::Path};
 
 use samara_base::BlobId;
 
 /// File in the store's directory that holds the secret key.
+#[cfg(feature = "iroh")]
 const FILE: &str = "identity";
 
 /// An Ed25519 secret key.
@@ -19,6 +21,7 @@ impl Identity {
     }
 
     /// Reads the identity of a store, or makes one.
+    #[cfg(feature = "iroh")]
     pub(crate) fn load_or_create(directory: &Path) -> io::Result<Self> {
         let path = directory.join(FILE);
         match fs::read(&path) {
@@ -43,6 +46,7 @@ impl Identity {
         }
     }
 
+    #[cfg(feature = "iroh")]
     pub(crate) const fn secret(&self) -> &[u8; 32] {
         &self.secret
     }
@@ -56,6 +60,7 @@ impl Identity {
     }
 
     /// A port that stays the same from one start to the next, so that tickets do.
+    #[cfg(feature = "iroh")]
     pub(crate) fn preferred_port(&self) -> u16 {
         let key = blake3::derive_key("samara 2026 preferred port", &self.secret);
         49_152 + (u16::from_le_bytes([key[0], key[1]]) % 16_384)
@@ -63,6 +68,7 @@ impl Identity {
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
+#[cfg(feature = "iroh")]
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     let staged = path.with_extension("new");

@@ -1,6 +1,8 @@
 //! The node: one store, one identity, any number of links.
 
-use core::{fmt, net::SocketAddr};
+use core::fmt;
+#[cfg(feature = "iroh")]
+use core::net::SocketAddr;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,7 +21,9 @@ use samara_net::{
     driver::{Driver, LocalAddrs, PeerAddr},
     events::Events,
 };
-use samara_store::{ExportError, Options as StoreOptions, Store, StoreError};
+#[cfg(feature = "iroh")]
+use samara_store::Options as StoreOptions;
+use samara_store::{ExportError, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
