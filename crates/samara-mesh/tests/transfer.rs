@@ -215,6 +215,33 @@ fn a_false_size_is_found_out_and_the_true_one_taken() {
 }
 
 #[test]
+fn a_false_size_beside_a_sound_source_spoils_nothing() {
+    for claim in [1, 999_999, 1_000_001, 64 << 20, 1 << 50] {
+        for hint in [None, Some(1_000_000), Some(claim), Some(77)] {
+            for liar_first in [true, false] {
+                let mut world = World::with_rate(3_000_000);
+                let (getter, liar, sound) = (world.add(1), world.add(2), world.add(3));
+                let data = blob(1_000_000);
+                let id = world.hold(liar, &data);
+                world.hold(sound, &data);
+                world.node(liar).malice = Malice::Size(claim);
+                let order = if liar_first { [liar, sound] } else { [sound, liar] };
+                for source in order {
+                    world.connect(getter, source);
+                }
+                let mut spec = WantSpec::new(id, order);
+                spec.size = hint;
+                let want = world.want(getter, spec);
+                let verdict = world.verdict(getter, want, MINUTE);
+                let case = format!("claim {claim}, hint {hint:?}, liar first {liar_first}");
+                assert_eq!(verdict, Some(Verdict::Complete), "{case}");
+                assert!(world.received(getter, id) == data, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_size_above_the_limit_is_refused() {
     let mut world = World::default();
     let (getter, source) = (world.add(1), world.add(2));

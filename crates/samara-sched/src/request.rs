@@ -80,6 +80,8 @@ pub(crate) struct InFlight {
     pub(crate) want: WantId,
     pub(crate) source: SourceId,
     pub(crate) peer: PeerId,
+    /// The size under which its proofs are made: ours, until the source says otherwise.
+    pub(crate) size: Option<u64>,
     /// Leaves that have not arrived. Disjoint from those of every other request of the want.
     pub(crate) open: RangeSet,
     /// Leaves that arrived and are being verified and stored.

@@ -267,7 +267,8 @@ impl Scheduler {
 
     /// The source of a request says how large the blob is and which leaves it holds.
     pub fn have(&mut self, now: Instant, request: RequestId, size: u64, held: &RangeSet) {
-        let Some(flight) = self.requests.get(&request) else { return };
+        let Some(flight) = self.requests.get_mut(&request) else { return };
+        flight.size = Some(size);
         let (id, peer) = (flight.want, flight.peer);
         let Some(want) = self.wants.get_mut(&id) else { return };
         if let Some(standing) = want.standings.get_mut(&peer) {
@@ -284,9 +285,12 @@ impl Scheduler {
         } else if want.size_from.is_none_or(|from| from == peer) {
             want.set_size(size, peer);
             self.trim(id);
+            self.renounce_other_sizes(id, peer, size);
+        } else {
+            // Two sources disagree and nothing is proven yet: this one is left alone until the
+            // other's claim is proven or refuted.
+            self.renounce(request);
         }
-        // Otherwise two sources disagree and nothing is proven yet: `offered` leaves this one
-        // alone until the other's claim is proven or refuted.
         self.settle(now);
     }
 
@@ -313,7 +317,7 @@ impl Scheduler {
         size_proven: bool,
     ) {
         let Some(flight) = self.requests.get_mut(&request) else { return };
-        let (id, peer, source) = (flight.want, flight.peer, flight.source);
+        let (id, peer, source, size) = (flight.want, flight.peer, flight.source, flight.size);
         let mut done = flight.arrived.intersection(good);
         done = done.union(&flight.arrived.intersection(bad));
         flight.arrived = flight.arrived.difference(&done);
@@ -323,6 +327,13 @@ impl Scheduler {
             return;
         };
         want.assigned = want.assigned.difference(&done);
+        if size.is_some() && size != want.size {
+            // Proven under a size that is not in force: worth nothing under the one that is.
+            self.ready.insert((want.spec.class, id));
+            self.forget_if_done(request);
+            self.settle(now);
+            return;
+        }
         want.missing = want.missing.difference(good);
         want.known = want.known.union(good);
         want.size_proven |= size_proven;
@@ -529,6 +540,29 @@ impl Scheduler {
         if !flight.ended && !flight.open.is_empty() {
             let source = flight.source;
             self.outputs.push_back(Output::Cancel { request, source });
+        }
+        self.give_back(request);
+    }
+
+    /// Gives up requests to others whose proofs are made under another size than this. The peer
+    /// itself says HAVE for each of its own.
+    fn renounce_other_sizes(&mut self, id: WantId, peer: PeerId, size: u64) {
+        for request in self.wants.get(&id).map(|want| want.requests.clone()).unwrap_or_default() {
+            let other = |flight: &InFlight| {
+                flight.peer != peer && flight.size.is_some_and(|under| under != size)
+            };
+            if self.requests.get(&request).is_some_and(other) {
+                self.renounce(request);
+            }
+        }
+    }
+
+    /// Cancels a request even if all that it asks for has been cut off: nothing of it is welcome.
+    fn renounce(&mut self, request: RequestId) {
+        if let Some(flight) = self.requests.get(&request)
+            && !flight.ended
+        {
+            self.outputs.push_back(Output::Cancel { request, source: flight.source });
         }
         self.give_back(request);
     }

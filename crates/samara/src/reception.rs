@@ -186,9 +186,12 @@ impl Reception {
         }
         // First block, or the size believed so far was a lie.
         *slot = None;
-        let receiver = store
-            .receive(&self.blob, size, &self.target)
-            .map_err(|error| self.fail(error.into()))?;
+        let receiver =
+            store.receive(&self.blob, size, &self.target).map_err(|error| match error {
+                // Another size is proven: who proves under this one is to blame.
+                ReceiveError::Size { .. } => WriteError::NotProven,
+                error => self.fail(error.into()),
+            })?;
         *slot = Some(receiver.clone());
         Ok(receiver)
     }

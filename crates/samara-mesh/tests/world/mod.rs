@@ -446,5 +446,6 @@ fn write(node: &mut Node, request: &WriteRequest) -> Result<Accepted, WriteError
         }
     }
     let size_proven = receiving.verifier.size_proven();
-    Ok(Accepted { good: verified.good, bad: verified.bad, size_proven })
+    let good = verified.good.union(&verified.duplicate);
+    Ok(Accepted { good, bad: verified.bad, size_proven })
 }

@@ -77,6 +77,7 @@ impl Scheduler {
             want: id,
             source: source_id,
             peer,
+            size: want.size,
             open: ranges,
             arrived: RangeSet::new(),
             ended: false,
