@@ -7,7 +7,7 @@ use std::{
 use clap::Args;
 use samara::{
     FetchError, FetchOptions, Node, Outcome, Rules, Ticket,
-    ticket::{Format, TICKET_TEXT_MAX, TicketBuildError},
+    ticket::{Format, TICKET_TEXT_MAX},
 };
 
 use super::{Context, shut_down};
@@ -16,7 +16,6 @@ use crate::{
     event,
     exit::{Code, Failure},
     lookup,
-    output::Output,
     signals::Stop,
     units::parse_time,
 };
@@ -78,11 +77,20 @@ impl Get {
     pub(crate) async fn run(self, context: &Context) -> Result<Code, Failure> {
         let mut stop = Stop::listen()?;
         let tickets = self.read_tickets()?;
-        let ticket = merge(&tickets, &context.output)?;
-        let output = self.destination(&ticket)?;
-        let options = self.network.options();
-        let node = context.store.start(Some(ticket.root()), &options).await?;
-        let result = self.fetch(&node, &tickets, &ticket, output, &mut stop, context).await;
+        let (ticket, others) =
+            tickets.split_first().ok_or_else(|| Failure::usage("which ticket?"))?;
+        same(ticket, others)?;
+        let options = FetchOptions {
+            output: self.destination(ticket)?,
+            others: others.to_vec(),
+            replace: self.force,
+            patience: self.patience,
+            grace: self.grace,
+            timeout: self.timeout,
+            ..FetchOptions::default()
+        };
+        let node = context.store.start(Some(ticket.root()), &self.network.options()).await?;
+        let result = self.fetch(&node, ticket, options, &mut stop, context).await;
         shut_down(&node, &context.output).await;
         result
     }
@@ -126,26 +134,14 @@ impl Get {
     async fn fetch(
         &self,
         node: &Node,
-        tickets: &[Ticket],
         ticket: &Ticket,
-        output: Option<PathBuf>,
+        options: FetchOptions,
         stop: &mut Stop,
         context: &Context,
     ) -> Result<Code, Failure> {
-        let (first, others) =
-            tickets.split_first().ok_or_else(|| Failure::usage("which ticket?"))?;
-        let options = FetchOptions {
-            output,
-            others: others.to_vec(),
-            replace: self.force,
-            patience: self.patience,
-            grace: self.grace,
-            timeout: self.timeout,
-            ..FetchOptions::default()
-        };
         let into_store = options.output.is_none();
         let mut view = View::new(&context.output);
-        let mut running = node.fetch(first.clone(), options);
+        let mut running = node.fetch(ticket.clone(), options);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = false;
@@ -228,28 +224,14 @@ impl Get {
     }
 }
 
-/// One ticket with all providers.
-fn merge(tickets: &[Ticket], output: &Output) -> Result<Ticket, Failure> {
-    let mut tickets = tickets.iter();
-    let first = tickets.next().ok_or_else(|| Failure::usage("which ticket?"))?;
-    let mut merged = first.clone();
-    for ticket in tickets {
-        if (ticket.root(), ticket.format()) != (first.root(), first.format()) {
-            let text = "these tickets name different things: fetch them one by one";
-            return Err(Failure::new(Code::BadTicket, text));
-        }
-        for provider in ticket.providers() {
-            match merged.clone().with_provider(provider.clone()) {
-                Ok(more) => merged = more,
-                Err(TicketBuildError::DuplicateProvider) => {}
-                Err(_) => output.note(format_args!(
-                    "samara: too many sources; {} is left out",
-                    provider.peer().fmt_short()
-                )),
-            }
-        }
+/// Tickets are one fetch only if they name the same thing.
+fn same(first: &Ticket, others: &[Ticket]) -> Result<(), Failure> {
+    let root = |ticket: &Ticket| (ticket.root(), ticket.format());
+    if others.iter().all(|other| root(other) == root(first)) {
+        return Ok(());
     }
-    Ok(merged)
+    let text = "these tickets name different things: fetch them one by one";
+    Err(Failure::new(Code::BadTicket, text))
 }
 
 /// A fetch that failed on our own side still ends with a verdict.

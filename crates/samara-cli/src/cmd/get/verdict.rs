@@ -45,10 +45,13 @@ pub(super) fn message(outcome: &Outcome) -> String {
         ),
         Verdict::Partial { .. } => {
             let gone = outcome.bytes_total.saturating_sub(outcome.bytes);
+            let ranges = match list(&missing(outcome)) {
+                list if list.is_empty() => list,
+                list => format!(" ({list})"),
+            };
             format!(
-                "partial: no source delivers {gone} bytes ({}); {here}, the same command gets the \
-                 rest as soon as a source has it",
-                list(&missing(outcome))
+                "partial: no source delivers {gone} bytes{ranges}; {here}, the same command gets \
+                 the rest as soon as a source has it"
             )
         }
         Verdict::TooLarge { size, limit } => format!(
