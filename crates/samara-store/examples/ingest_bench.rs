@@ -19,6 +19,7 @@ use std::{
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
 use samara_store::{Options, RootId, Store, Target};
+use samara_tree::OutboardBuilder;
 
 struct Run {
     dir: PathBuf,
@@ -153,6 +154,29 @@ impl Run {
                 turn += 1;
             }
         }
+        measure("  hash alone (not the store)", 1, bytes, || {
+            let mut builder = OutboardBuilder::new();
+            let mut left = bytes;
+            while left > 0 {
+                for piece in data.chunks(256 << 10) {
+                    builder.push(piece, &mut |_, _| ());
+                }
+                left = left.saturating_sub(data.len() as u64);
+            }
+            black_box(builder.finish(&mut |_, _| ()))
+        });
+        measure("  write alone (not the store)", 1, bytes, || {
+            let mut file = fs::File::create(self.dir.join("plain")).unwrap();
+            let mut left = bytes;
+            while left > 0 {
+                for piece in data.chunks(256 << 10) {
+                    file.write_all(piece).unwrap();
+                }
+                file.sync_data().unwrap();
+                left = left.saturating_sub(data.len() as u64);
+            }
+        });
+        fs::remove_file(self.dir.join("plain")).unwrap();
         let sharer = self.open("sharer");
         let root = sharer.root(&self.dir).unwrap();
         let stat = measure("  share_in_place", 1, bytes, || {

@@ -55,7 +55,7 @@
 //! | --- | --- |
 //! | index cache | 8 MiB ([`Options::cache_bytes`]) |
 //! | rows that wait for a checkpoint | 32,768 ([`Options::checkpoint_rows`]) |
-//! | bytes that wait for a checkpoint | 64 MiB ([`Options::checkpoint_bytes`]) |
+//! | bytes that wait for a checkpoint | 256 MiB ([`Options::checkpoint_bytes`]) |
 //! | segment file | 256 MiB, at most 1 GiB ([`Options::segment_bytes`]) |
 //! | free space left alone | 16 MiB ([`Options::reserve_bytes`]) |
 //! | relative path | 4,095 bytes ([`disk::REL_PATH_MAX`]) |

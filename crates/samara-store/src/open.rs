@@ -31,7 +31,7 @@ use crate::{
 
 const LOCK_FILE: &[u8] = b"LOCK";
 /// Records of partial blobs in segment tails that recovery remembers. A checkpoint comes at least
-/// every 64 MiB, so more appear only in a segment that somebody made up.
+/// every 32,768 rows, so more appear only in a segment that somebody made up.
 const TAIL_RECORDS_MAX: usize = 65_536;
 
 /// What opening a store found and did.

@@ -172,6 +172,7 @@ fn finish(inner: &Arc<Inner>, partial: &Arc<Partial>) -> Result<(), FinishError>
     }
     state.closed = true;
     if partial.heals {
+        drop(state);
         locked(&inner.partials).remove(&partial.id);
         return Ok(());
     }

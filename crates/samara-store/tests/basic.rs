@@ -336,6 +336,57 @@ fn export_never_overwrites_unless_told() {
 }
 
 #[test]
+fn many_threads_work_on_one_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Options { checkpoint_rows: 40, checkpoint_bytes: 300_000, ..options() };
+    let store = Store::open(&dir.path().join("store"), small).unwrap();
+    let holder = Holder::new(bytes(2_000_000, 1));
+    let root = store.staging_root(&dir.path().join("out")).unwrap();
+    let target = Target::File { root, rel: b"big".to_vec(), mode: 0o644, mtime: None };
+    let group = GroupLog2::KIB64;
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (store, holder, target) = (store.clone(), &holder, target.clone());
+            scope.spawn(move || {
+                // All four take the same blob, in different orders.
+                let receiver = store.receive(&holder.id, holder.size(), &target).unwrap();
+                let mut ranges = holder.transfers(group, 128);
+                let count = ranges.len();
+                ranges.rotate_left(count / 4 * usize::try_from(thread).unwrap());
+                for (at, range) in ranges.into_iter().enumerate() {
+                    let (base, at) = (RangeSet::new(), at as u64);
+                    let (proof, data) = holder.send(group, &range, &base);
+                    match receiver.ingest(group, range.start, &base, &proof, &data) {
+                        Ok(done) => assert!(done.bad.is_empty()),
+                        // Somebody else has finished it.
+                        Err(samara_store::IngestError::Closed) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    let data = bytes(1_000 + usize::try_from(at).unwrap(), thread * 1_000 + at);
+                    let id = store.put(&data).unwrap();
+                    let reader = store.reader(&id).unwrap().unwrap();
+                    assert_eq!(reader.read(0..data.len() as u64).unwrap(), data);
+                    if let Some(reader) = store.reader(&holder.id).unwrap() {
+                        let held = reader.held();
+                        let run = held.runs().first().cloned().unwrap_or(0..0);
+                        let end = (run.end * 1024).min(holder.size());
+                        reader.read(run.start * 1024..end).unwrap();
+                    }
+                    store.stat(&holder.id).unwrap();
+                }
+                match receiver.finish() {
+                    Ok(stat) => assert!(stat.complete),
+                    Err(error) => panic!("{error}"),
+                }
+                store.checkpoint().unwrap();
+            });
+        }
+    });
+    assert_eq!(fs::read(dir.path().join("out/big")).unwrap(), holder.data);
+    assert_eq!(store.list(None, usize::MAX).unwrap().len(), 4 * 16 + 1);
+}
+
+#[test]
 fn a_store_is_send_sync_and_clone() {
     fn check<T: Send + Sync + Clone>() {}
     check::<Store>();
