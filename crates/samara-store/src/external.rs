@@ -10,7 +10,7 @@ use samara_tree::{OutboardBuilder, Tree};
 
 use crate::{
     BlobStat, Store, Target,
-    disk::{Dir, File, Meta, Open, check_rel, join, parent},
+    disk::{File, Meta, Open, check_rel, join, parent},
     error::{PublishError, ShareError, StoreError, failed},
     index::Table,
     inner::{Inner, ancestors, is_missing, locked},
@@ -187,9 +187,7 @@ impl Store {
         inner.checkpoint()?;
         let renamed = inner.carry_out(*id, &rename)?;
         inner.checkpoint()?;
-        if !renamed {
-            return Err(PublishError::Exists { path });
-        }
+        renamed.check(path)?;
         let stat = self.stat(id)?;
         stat.ok_or_else(|| StoreError::corrupt("a blob that was just moved").into())
     }
@@ -218,33 +216,55 @@ impl Store {
         locked(&inner.roots).set(root, row);
         locked(&inner.readers).clear();
         inner.checkpoint()?;
-        if renamed { Ok(()) } else { Err(PublishError::Exists { path: target }) }
+        renamed.check(target)
+    }
+}
+
+/// What became of a rename.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renamed {
+    Done,
+    /// Something else has the new name. Nothing was done.
+    Taken,
+    /// There is nothing at the old name, and not ours at the new one.
+    Gone,
+}
+
+impl Renamed {
+    fn check(self, path: PathBuf) -> Result<(), PublishError> {
+        match self {
+            Self::Done => Ok(()),
+            Self::Taken => Err(PublishError::Exists { path }),
+            Self::Gone => Err(PublishError::Gone { path }),
+        }
     }
 }
 
 /// Carries out the rename that a root's row intends. Returns the row without the intention, and
-/// whether the directory has its new name. Also for recovery: whatever was done is not done again.
+/// what became of it. Also for recovery: whatever was done is not done again.
 pub(crate) fn rename_root(
     disk: &dyn crate::disk::Disk,
     row: &RootRow,
-) -> Result<(RootRow, bool), StoreError> {
-    let Some(target) = &row.target else { return Ok((row.clone(), true)) };
+) -> Result<(RootRow, Renamed), StoreError> {
+    let Some(target) = &row.target else { return Ok((row.clone(), Renamed::Done)) };
     let (from, to) = (path_of(&row.path), path_of(target));
     let unmoved = RootRow { target: None, ..row.clone() };
     match disk.rename_dir(&from, &to) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok((unmoved, false)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Ok((unmoved, Renamed::Taken));
+        }
         Err(error) if is_missing(&error) => {
             // Renamed before a crash, or removed by the user.
             if !disk.exists(&to).map_err(failed("look at", &to))? {
-                return Ok((unmoved, false));
+                return Ok((unmoved, Renamed::Gone));
             }
         }
         Err(error) => return Err(StoreError::io("rename", from, error)),
     }
     disk.sync_parent(&to).map_err(failed("sync", &to))?;
     disk.sync_parent(&from).map_err(failed("sync", &from))?;
-    Ok((RootRow { path: target.clone(), staging: false, target: None }, true))
+    Ok((RootRow { path: target.clone(), staging: false, target: None }, Renamed::Done))
 }
 
 impl Inner {
@@ -265,41 +285,41 @@ impl Inner {
         Ok(root)
     }
 
-    /// Carries out a rename whose intention is committed, and books the result. Returns whether the
-    /// file has its new name. Also for recovery: whatever was done is not done again.
-    pub(crate) fn carry_out(&self, id: BlobId, rename: &RenameRow) -> Result<bool, StoreError> {
+    /// Carries out a rename whose intention is committed, and books the result. Also for recovery:
+    /// whatever was done is not done again.
+    pub(crate) fn carry_out(&self, id: BlobId, rename: &RenameRow) -> Result<Renamed, StoreError> {
         let dir = self.root_dir(rename.root)?;
         let path = join(dir.path(), &rename.to);
         let same = rename.from == rename.to;
         let renamed = match dir.rename(&rename.from, &rename.to, rename.replace || same) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Ok(()) => Renamed::Done,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Renamed::Taken,
             Err(error) if is_missing(&error) => {
                 // Renamed before a crash, or removed by the user.
                 let meta = dir.stat(&rename.to).map_err(failed("look at", &path))?;
-                meta.is_some_and(|meta| meta.inode == rename.inode)
+                if meta.is_some_and(|meta| meta.inode == rename.inode) {
+                    Renamed::Done
+                } else {
+                    Renamed::Gone
+                }
             }
             Err(error) => return Err(StoreError::io("rename", path, error)),
         };
-        if renamed {
+        if renamed == Renamed::Done {
             for changed in ancestors(&rename.to).chain([parent(&rename.from)]) {
-                self.sync_names(&*dir, changed)?;
+                self.sync_names(rename.root, changed)?;
             }
         }
         let row = self.blob_row(id)?;
         let mut pending = self.pending();
         pending.delete(Table::Renames, id.as_bytes());
-        if let (Some(mut row), true) = (row, renamed) {
+        if let (Some(mut row), Renamed::Done) = (row, renamed) {
             move_place(&mut row, rename);
             pending.put(Table::Blobs, id.as_bytes(), row.encode());
         }
         drop(pending);
         locked(&self.readers).forget(id);
         Ok(renamed)
-    }
-
-    fn sync_names(&self, dir: &dyn Dir, rel: &[u8]) -> Result<(), StoreError> {
-        dir.sync_names(rel).map_err(|error| StoreError::io("sync", join(dir.path(), rel), error))
     }
 }
 

@@ -397,25 +397,44 @@ impl Inner {
             partial.sync(self)?;
         }
         for root in &work.whole {
-            let dir = self.root_dir(*root)?;
-            dir.sync_all().map_err(failed("sync", dir.path()))?;
+            if let Some(dir) = self.root_if_there(*root)? {
+                dir.sync_all().map_err(failed("sync", dir.path()))?;
+            }
         }
         // A directory on the way may be new as well.
         let mut names = BTreeSet::new();
-        for (file, root, rel) in &work.files {
-            let dir = self.root_dir(*root)?;
-            if !work.whole.contains(root) {
-                file.sync()
-                    .map_err(|error| StoreError::io("sync", join(dir.path(), rel), error))?;
-                names.extend(ancestors(rel).map(|dir| (*root, dir)));
-            }
+        for (file, root, rel) in work.files.iter().filter(|(_, root, _)| !work.whole.contains(root))
+        {
+            let synced = file.sync();
+            synced
+                .map_err(|error| StoreError::io("sync", self.external_path(*root, rel), error))?;
+            names.extend(ancestors(rel).map(|dir| (*root, dir)));
         }
-        for (root, parent) in names {
-            let dir = self.root_dir(root)?;
-            let synced = dir.sync_names(parent);
-            synced.map_err(|error| StoreError::io("sync", join(dir.path(), parent), error))?;
+        for (root, names) in names {
+            self.sync_names(root, names)?;
         }
         Ok(())
+    }
+
+    /// Makes the names in a directory below a root durable. If the user has removed the directory,
+    /// there is nothing to be made durable.
+    pub(crate) fn sync_names(&self, root: RootId, rel: &[u8]) -> Result<(), StoreError> {
+        let Some(dir) = self.root_if_there(root)? else { return Ok(()) };
+        match dir.sync_names(rel) {
+            Err(error) if !is_missing(&error) => {
+                Err(StoreError::io("sync", join(dir.path(), rel), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The directory of a root, unless it is gone.
+    fn root_if_there(&self, root: RootId) -> Result<Option<Arc<dyn Dir>>, StoreError> {
+        match self.root_dir(root) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(StoreError::Io { source, .. }) if is_missing(&source) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives back what the committed batch does not need any more. Failures cost only space: the

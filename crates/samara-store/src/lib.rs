@@ -70,6 +70,7 @@
 //! | `fuzzing` | no | entry points of the fuzz targets; not stable |
 #![forbid(unsafe_code)]
 
+mod cvs;
 pub mod disk;
 mod error;
 mod external;

@@ -12,13 +12,14 @@ use samara_tree::{Tree, Verifier};
 
 use crate::{
     Options, Store,
+    cvs::Cvs,
     disk::{Dir, Disk, LockOutcome, Open, join},
     error::{OpenError, StoreError, failed},
     external::rename_root,
     index::{Batch, FORMAT_VERSION, INDEX_FILE, Index, IndexOpenError, Table},
     inner::{Inner, Parts},
     journal::Entry,
-    partial::{Cvs, PARTIAL_DIR, Partial, index, partial_path, place_record},
+    partial::{PARTIAL_DIR, Partial, index, partial_path, place_record},
     reader::Source,
     record::{FLAG_PROVISIONAL, HEADER_LEN, Header, Kind, SEGMENT_HEADER_LEN, stride},
     roots::Roots,

@@ -7,15 +7,16 @@ use core::{
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet};
-use samara_tree::{Cv, CvSource, Tree, Verified, Verifier};
+use samara_tree::{Cv, Tree, Verified, Verifier};
 
 use crate::{
-    disk::{Dir, File, Open, join},
+    cvs::{Cvs, Overlaid},
+    disk::{Dir, File},
     error::{IngestError, StoreError},
     index::Table,
     inner::{Inner, ancestors, locked},
-    journal::{Entry, Journal},
-    outboard::{StoredOutboard, cv_bytes, cvs_of},
+    journal::Entry,
+    outboard::cv_bytes,
     reader::Source,
     record::{Kind, PAYLOAD_MAX},
     row::{Extent, Holds, Loc, PartialPlace, PartialRow, RootId, encode_ranges},
@@ -24,11 +25,6 @@ use crate::{
 
 /// Directory of the files of partial blobs.
 pub(crate) const PARTIAL_DIR: &[u8] = b"partial";
-/// Outboards of up to this many values are kept in memory and in the index; longer ones have files.
-pub(crate) const MEMORY_CVS_MAX: u64 = 64;
-/// Length of the header of an outboard file. Unit: bytes.
-const OB_HEADER_LEN: u64 = 64;
-const OB_MAGIC: &[u8; 8] = b"SamaraOb";
 /// Write-back of a destination is started each time this much was written. Unit: bytes.
 const PACE_BYTES: u64 = 8 << 20;
 
@@ -41,92 +37,6 @@ pub(crate) fn partial_path(id: BlobId, ending: &str) -> Vec<u8> {
 pub(crate) fn remove_files(dir: &dyn Dir, id: BlobId) {
     for ending in ["ob", "j0", "j1"] {
         let _ = dir.remove(&partial_path(id, ending));
-    }
-}
-
-/// Where the values of the groups that are held are kept.
-#[derive(Debug)]
-pub(crate) enum Cvs {
-    Memory(Vec<Cv>),
-    File {
-        file: Arc<dyn File>,
-        journal: Journal,
-    },
-    /// The blob was complete once: its outboard is in its final place.
-    Stored(StoredOutboard),
-}
-
-impl Cvs {
-    /// For a receive that starts or goes on. A size that is only claimed costs nothing: memory is
-    /// bounded, and a file has holes.
-    pub(crate) fn open(inner: &Inner, id: BlobId, tree: Tree) -> Result<Self, StoreError> {
-        let count = tree.stored_cvs();
-        if count <= MEMORY_CVS_MAX {
-            let count = usize::try_from(count).unwrap_or_default();
-            return Ok(Self::Memory(vec![Cv::default(); count]));
-        }
-        let open = |ending| {
-            let path = partial_path(id, ending);
-            inner.open_own(&path, Open::Create { mode: 0o600 })
-        };
-        let (file, even, odd) = (open("ob")?, open("j0")?, open("j1")?);
-        let mut header = [0; OB_HEADER_LEN as usize];
-        let fields = [OB_MAGIC, tree.size().to_le_bytes().as_slice(), id.as_bytes()].concat();
-        if let Some(place) = header.get_mut(..fields.len()) {
-            place.copy_from_slice(&fields);
-        }
-        let path = partial_path(id, "ob");
-        let path = join(inner.dir.path(), &path);
-        file.write_at(&header, 0).map_err(|error| StoreError::io("write", &path, error))?;
-        let synced = inner.dir.sync_names(PARTIAL_DIR);
-        synced.map_err(|error| StoreError::io("sync", &path, error))?;
-        Ok(Self::File { file, journal: Journal::new([even, odd]) })
-    }
-
-    fn write(&mut self, values: &[(u64, Cv)]) -> Result<(), StoreError> {
-        match self {
-            Self::Memory(cvs) => {
-                for (at, cv) in values {
-                    let place = usize::try_from(*at).ok().and_then(|at| cvs.get_mut(at));
-                    if let Some(place) = place {
-                        *place = *cv;
-                    }
-                }
-                Ok(())
-            }
-            Self::File { file, .. } => {
-                for run in values.chunk_by(|(a, _), (b, _)| a + 1 == *b) {
-                    let Some((first, _)) = run.first() else { continue };
-                    let bytes: Vec<u8> = run.iter().flat_map(|(_, cv)| cv.0).collect();
-                    let at = first.saturating_mul(Cv::LEN as u64).saturating_add(OB_HEADER_LEN);
-                    file.write_at(&bytes, at)
-                        .map_err(|error| StoreError::io("write", "partial outboard", error))?;
-                }
-                Ok(())
-            }
-            Self::Stored(_) => Ok(()),
-        }
-    }
-}
-
-impl CvSource for Cvs {
-    type Error = StoreError;
-
-    fn read_cvs(&self, first_group: u64, out: &mut [Cv]) -> Result<(), StoreError> {
-        match self {
-            Self::Memory(cvs) => {
-                cvs.as_slice().read_cvs(first_group, out).map_err(StoreError::corrupt)
-            }
-            Self::File { file, .. } => {
-                let mut bytes = vec![0; out.len() * Cv::LEN];
-                let at = first_group.saturating_mul(Cv::LEN as u64).saturating_add(OB_HEADER_LEN);
-                file.read_at(&mut bytes, at)
-                    .map_err(|error| StoreError::io("read", "partial outboard", error))?;
-                cvs_of(&bytes, out);
-                Ok(())
-            }
-            Self::Stored(stored) => stored.read_cvs(first_group, out),
-        }
     }
 }
 
@@ -440,9 +350,8 @@ impl Partial {
             let fail = |error| StoreError::io("sync", inner.external_path(root, rel), error);
             file.sync().map_err(fail)?;
             if !self.named.load(Ordering::Relaxed) {
-                let dir = inner.root_dir(root)?;
                 for changed in ancestors(rel) {
-                    dir.sync_names(changed).map_err(fail)?;
+                    inner.sync_names(root, changed)?;
                 }
                 self.named.store(true, Ordering::Relaxed);
             }
@@ -516,27 +425,6 @@ impl State {
             file.start_writeback(self.unpaced.start, self.unpaced.end - self.unpaced.start);
             self.unpaced_bytes = 0;
         }
-    }
-}
-
-/// Stored values under newer ones.
-struct Overlaid<'a> {
-    cvs: &'a Cvs,
-    values: &'a [(u64, Cv)],
-}
-
-impl CvSource for Overlaid<'_> {
-    type Error = StoreError;
-
-    fn read_cvs(&self, first_group: u64, out: &mut [Cv]) -> Result<(), StoreError> {
-        self.cvs.read_cvs(first_group, out)?;
-        for (at, cv) in self.values {
-            let place = at.checked_sub(first_group).and_then(|at| usize::try_from(at).ok());
-            if let Some(place) = place.and_then(|at| out.get_mut(at)) {
-                *place = *cv;
-            }
-        }
-        Ok(())
     }
 }
 

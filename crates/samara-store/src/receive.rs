@@ -8,12 +8,13 @@ use samara_tree::{CvSource as _, Tree};
 
 use crate::{
     BlobStat, Store,
+    cvs::Cvs,
     disk::Meta,
     error::{FinishError, IngestError, ReceiveError, StoreError},
     index::Table,
     inner::{Inner, locked},
     outboard::{OutboardWriter, whole},
-    partial::{Cvs, Ingested, Partial, State},
+    partial::{Ingested, Partial, State},
     row::{BlobRow, Extent, External, Holds, Outboard, PartialPlace, Place, RootId, Stamp},
 };
 

@@ -7,12 +7,13 @@ use samara_tree::{Prover, Tree, Verifier};
 
 use crate::{
     Target,
+    cvs::Cvs,
     disk::{Open, check_rel, join},
     error::{ReceiveError, StoreError},
     index::Table,
     inner::{Inner, locked},
     outboard::{StoredOutboard, whole},
-    partial::{Cvs, Partial, remove_files},
+    partial::{Partial, remove_files},
     row::{BlobRow, Extent, Holds, Outboard, PartialPlace, PartialRow, Place},
     small::create,
 };

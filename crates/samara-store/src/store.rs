@@ -407,12 +407,11 @@ impl Store {
         };
         let tree = Tree::new(reader.size());
         report.damaged = self.inner.damaged(*id)?;
-        let mut done = 0;
         for run in reader.held().runs() {
             let bytes = tree.bytes(run);
             let mut at = bytes.start;
             let mut step = STEP_BYTES;
-            while at < bytes.end || run.start == 0 && bytes.is_empty() && done == 0 {
+            while at < bytes.end {
                 // Steps end at group boundaries, so that no group is read twice.
                 let end = ((at / step + 1) * step).min(bytes.end);
                 match reader.read(at..end) {
@@ -436,7 +435,6 @@ impl Store {
                     step = STEP_BYTES;
                 }
                 at = end;
-                done += 1;
                 progress(report.good_bytes);
             }
         }

@@ -143,6 +143,37 @@ fn files_of_the_user_are_never_overwritten() {
 }
 
 #[test]
+fn what_the_user_removes_meanwhile_does_no_harm() {
+    let world = World::new();
+    let (id, data) = blob(1);
+    let staging = world.dir.path().join("staging");
+    let root = world.store.staging_root(&staging).unwrap();
+    let target = Target::File { root, rel: b"d/x".to_vec(), mode: 0o644, mtime: None };
+    world.store.receive_small(&id, &target, &data).unwrap();
+    fs::remove_dir_all(&staging).unwrap();
+    world.store.checkpoint().unwrap();
+    let moved = world.store.publish_root(root, &world.dir.path().join("final"));
+    assert!(matches!(moved, Err(PublishError::Gone { .. })), "{moved:?}");
+
+    let holder = Holder::new(bytes(50_000, 2));
+    let target = world.target(b"part");
+    let receiver = world.store.receive(&holder.id, holder.size(), &target).unwrap();
+    let (proof, data) = holder.send(GroupLog2::KIB64, &(0..holder.leaves()), &RangeSet::new());
+    receiver.ingest(GroupLog2::KIB64, 0, &RangeSet::new(), &proof, &data).unwrap();
+    receiver.finish().unwrap();
+    fs::remove_file(world.home().join("part")).unwrap();
+    let moved = world.store.publish_file(&holder.id, &target, b"final", false);
+    assert!(matches!(moved, Err(PublishError::Gone { .. })), "{moved:?}");
+    // It can be received again.
+    let receiver = world.store.receive(&holder.id, holder.size(), &target).unwrap();
+    assert!(receiver.held().is_empty());
+    receiver.ingest(GroupLog2::KIB64, 0, &RangeSet::new(), &proof, &data).unwrap();
+    receiver.finish().unwrap();
+    world.store.publish_file(&holder.id, &target, b"final", false).unwrap();
+    assert_eq!(fs::read(world.home().join("final")).unwrap(), holder.data);
+}
+
+#[test]
 fn modes_are_exact_but_without_the_dangerous_bits() {
     let world = World::new();
     for (at, mode) in [0o644, 0o600, 0o777, 0o4755, 0o444].into_iter().enumerate() {

@@ -79,6 +79,10 @@ impl Disk for OsDisk {
     }
 }
 
+/// Tries to resolve a name in one call while others rename directories on the way.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const RESOLVE_TRIES_MAX: u32 = 32;
+
 #[derive(Debug)]
 struct OsDir {
     fd: OwnedFd,
@@ -97,7 +101,8 @@ impl OsDir {
             use rustix::{fs::ResolveFlags, io::Errno};
             let beneath =
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            loop {
+            // Without a bound, somebody who renames all the time could keep us here.
+            for _ in 0..RESOLVE_TRIES_MAX {
                 match sys::openat2(&self.fd, rel, flags, mode, beneath) {
                     // The kernel saw a rename while it walked and asks to try again.
                     Err(Errno::AGAIN | Errno::INTR) => {}

@@ -313,6 +313,11 @@ pub enum PublishError {
         /// Where.
         path: PathBuf,
     },
+    /// The file or directory was moved or deleted meanwhile. Receive it again.
+    Gone {
+        /// Where it was to be.
+        path: PathBuf,
+    },
     /// The blob is not complete, or not in a file of its own.
     NotAFile {
         /// The blob.
@@ -331,6 +336,11 @@ impl fmt::Display for PublishError {
             Self::Exists { path } => {
                 write!(f, "{} exists already and was not touched", path.display())
             }
+            Self::Gone { path } => write!(
+                f,
+                "what was to become {} was moved or deleted meanwhile: receive it again",
+                path.display()
+            ),
             Self::NotAFile { id } => write!(f, "blob {id} is not complete in a file of its own"),
             Self::UnknownRoot => f.write_str("the root is not registered with this store"),
             Self::Store(error) => error.fmt(f),
