@@ -1,7 +1,10 @@
 //! Data on standard output, everything else on standard error, and never a panic on a closed pipe.
 
 use core::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+};
 
 use indicatif::MultiProgress;
 use serde::Serialize;
@@ -54,6 +57,12 @@ impl Output {
     /// One line for people.
     pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
         self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    /// One line that ends with a path, exactly as it is: a script will use it.
+    pub(crate) fn path(&self, before: &str, path: &Path) -> Result<(), Failure> {
+        let path = path.as_os_str().as_encoded_bytes();
+        self.bytes(&[before.as_bytes(), path, b"\n"].concat())
     }
 
     /// Either, as the user asked.

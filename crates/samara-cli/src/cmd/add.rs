@@ -71,12 +71,14 @@ async fn add(node: &Node, path: &Path, stop: &mut Stop, context: &Context) -> Re
     bar.clear();
     let Imported { id, format, size, files, name } = imported;
     lookup::remember(node.store(), &name, &id)?;
-    let done = Done {
+    if !output.json() {
+        return output.path(&format!("{id}  "), path);
+    }
+    output.event(&Done {
         format: Some(format_name(format)),
         files: Some(files).filter(|_| format == Format::Collection),
         ..Done::new("added", id, size).at(path)
-    };
-    output.both(&done, format_args!("{id}  {}", path.display()))
+    })
 }
 
 async fn add_stdin(node: &Node, stop: &mut Stop, context: &Context) -> Result<(), Failure> {

@@ -52,8 +52,11 @@ impl Export {
             }
             None => (found.stat.size, self.file(found).await?),
         };
-        let done = Done::new("exported", id, size).at(&path);
-        context.output.both(&done, path.display())?;
+        if context.output.json() {
+            context.output.event(&Done::new("exported", id, size).at(&path))?;
+        } else {
+            context.output.path("", &path)?;
+        }
         Ok(Code::Complete)
     }
 

@@ -199,7 +199,7 @@ impl Get {
             let _ = output.event(&event.at(outcome.path.as_deref()));
         } else if code == Code::Complete {
             match &outcome.path {
-                Some(path) => output.line(path.display())?,
+                Some(path) => output.path("", path)?,
                 None => {
                     output.line(outcome.root)?;
                     output.note(format_args!(
