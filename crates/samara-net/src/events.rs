@@ -70,7 +70,7 @@ impl core::error::Error for NodeGone {}
 type Item = (LinkEvent, Option<OwnedSemaphorePermit>);
 
 /// Part of the byte limit that control frames have for themselves.
-const CONTROL_SHARE: u32 = 4;
+pub(crate) const CONTROL_SHARE: u32 = 4;
 
 /// Makes the queue of one node. Give clones of the sink to its drivers.
 #[must_use]

@@ -103,6 +103,20 @@ impl World {
         Shared { id: text("id"), ticket: text("ticket"), ready, process }
     }
 
+    /// Shares a file of which one bit, in its middle, rots before anybody fetches it.
+    pub(crate) fn share_rotten(&self, store: &str, bind: &str, path: &Path) -> Shared {
+        let shared = self.share_at(store, bind, path);
+        flip_bit(path, fs::metadata(path).unwrap().len() / 2);
+        shared
+    }
+
+    /// A fetch of a rotten file that has got all that it can get, and waits for the rest.
+    pub(crate) fn start_get_of_rotten(&self, store: &str, args: &str) -> Process {
+        let mut getter = self.start_get(store, &format!("--grace 60s {args}"));
+        getter.event(|event| event["event"] == "waiting" && event["reason"] == "not_held");
+        getter
+    }
+
     /// A fetch of `ticket` with more arguments, on loopback and with JSON.
     pub(crate) fn start_get(&self, store: &str, args: &str) -> Process {
         let args = args.split_whitespace();
@@ -285,7 +299,7 @@ fn next(lines: &Receiver<Vec<u8>>) -> Option<Vec<u8>> {
     }
 }
 
-/// Flips one bit of a file, and leaves no other trace than a bad disk would.
+/// Flips one bit of a file, or flips it back, and leaves no other trace than a bad disk would.
 pub(crate) fn flip_bit(path: &Path, offset: u64) {
     use std::os::unix::fs::FileExt as _;
     let modified = fs::metadata(path).unwrap().modified().unwrap();

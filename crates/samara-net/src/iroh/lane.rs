@@ -13,7 +13,7 @@ use samara_mesh::link::{Encoded, FrameError, FrameReader, Lane, LinkEvent, RawFr
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    events::EventSink,
+    events::{CONTROL_SHARE, EventLimits, EventSink, events},
     links::{FRAME_OVERHEAD, Handle, frame_len},
 };
 
@@ -37,6 +37,13 @@ const SMALL_BUFFER: usize = 32 << 10;
 /// Read after a large frame, to learn how long the next one is. Unit: bytes. What it brings of the
 /// next frame's body is moved once.
 const PEEK: usize = 64;
+
+/// What the control lane's reader takes off its stream while the node takes nothing. A peer that
+/// keeps to the limits of a session has no more to say than that. Unit: bytes.
+const CONTROL_AHEAD: u32 = 2 << 20;
+
+/// The same. Unit: reports, each of at least one frame.
+const CONTROL_AHEAD_EVENTS: usize = 16 << 10;
 
 /// Emptied buffers that are kept in case the node has let go of their frames.
 const POOL: usize = 8;
@@ -210,6 +217,41 @@ pub(super) async fn read(
             Ok(bytes) => arrived(u64::try_from(bytes).unwrap_or(u64::MAX)),
             Err(error) => return Stop::Broken(error.to_string()),
         }
+    }
+}
+
+/// Reads the control lane, and goes on reading for a while when the node is slow.
+///
+/// What is not read stays in the engine (noq-proto 1.4) packet by packet, and it ends the
+/// *connection* when more than 2048 packets of one stream wait. A few hundred kilobytes of small
+/// frames, each in a packet of its own, are enough for that. The bulk lane is safe without this: its
+/// packets are full, or bounded in number by the wants of a session.
+pub(super) async fn read_control(
+    streams: Vec<RecvStream>,
+    frame_len_max: u32,
+    handle: &Handle,
+    sink: &EventSink,
+) -> Stop {
+    let (ahead, mut waiting) = events(EventLimits {
+        events: CONTROL_AHEAD_EVENTS,
+        frame_bytes: CONTROL_AHEAD * CONTROL_SHARE,
+    });
+    let reading = async move {
+        // Dropped at the end, which ends the other half.
+        let ahead = ahead;
+        read(Lane::Control, streams, frame_len_max, |_bytes| (), handle, &ahead).await
+    };
+    let passing_on = async move {
+        while let Some(event) = waiting.recv().await {
+            if sink.send(event).await.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    match futures::join!(reading, passing_on) {
+        (stop, true) => stop,
+        (_, false) => Stop::NodeGone,
     }
 }
 

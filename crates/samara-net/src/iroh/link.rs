@@ -166,9 +166,13 @@ fn spawn(
     for (lane, streams) in [(Lane::Control, control), (Lane::Bulk, streams.collect())] {
         let (send, recv): (Vec<_>, Vec<_>) = streams.into_iter().unzip();
         let (to, from) = (Arc::clone(handle), sink.clone());
-        let widen = widen(lane, options, connection);
+        let widen = widen(options, connection);
         tasks.spawn(async move {
-            (Part::Read(lane), lane::read(lane, recv, frame_len_max, widen, &to, &from).await)
+            let stop = match lane {
+                Lane::Control => lane::read_control(recv, frame_len_max, &to, &from).await,
+                Lane::Bulk => lane::read(lane, recv, frame_len_max, widen, &to, &from).await,
+            };
+            (Part::Read(lane), stop)
         });
         let (to, from) = (Arc::clone(handle), sink.clone());
         tasks.spawn(async move { (Part::Write(lane), lane::write(lane, send, &to, &from).await) });
@@ -177,13 +181,12 @@ fn spawn(
 }
 
 /// What the bulk lane's reader tells of its arrivals, so that the window follows the path.
-fn widen(lane: Lane, options: &IrohOptions, connection: &Connection) -> impl FnMut(u64) + use<> {
-    let connection = (lane == Lane::Bulk).then(|| connection.clone());
+fn widen(options: &IrohOptions, connection: &Connection) -> impl FnMut(u64) + use<> {
+    let connection = connection.clone();
     let tuning = &options.tuning;
     let mut window =
         Window::new(u64::from(tuning.receive_window), tuning.receive_window_max(), Instant::now());
     move |bytes| {
-        let Some(connection) = &connection else { return };
         let rtt = || connection.paths().iter().find(Path::is_selected).map(|path| path.rtt());
         if let Some(bytes) = window.arrived(bytes, Instant::now(), rtt)
             && let Ok(bytes) = VarInt::from_u64(bytes)
