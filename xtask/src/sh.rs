@@ -25,9 +25,19 @@ pub(crate) fn cmd(program: impl AsRef<OsStr>) -> Cmd {
     Cmd { inner, shown: program.to_string_lossy().into_owned() }
 }
 
-/// `cargo` with a first argument.
+/// `cargo` with a first argument, in the environment that it has when it is called by hand.
 pub(crate) fn cargo(subcommand: &str) -> Cmd {
-    cmd("cargo").arg(subcommand)
+    let mut cargo = cmd("cargo");
+    // What `cargo run` tells of xtask is not for the packages built next: some of them rebuild when
+    // it changes, and everything above them with them.
+    for (name, _) in std::env::vars_os() {
+        let told =
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        if told.iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())) {
+            cargo.inner.env_remove(name);
+        }
+    }
+    cargo.arg(subcommand)
 }
 
 impl Cmd {
