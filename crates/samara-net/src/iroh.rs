@@ -70,6 +70,7 @@
 //! | congestion control | CUBIC | [`Congestion::Patient`] | with 1 % of loss at 20 ms: CUBIC 1 MB/s, this 8, BBR3 9 |
 //! | idle time-out | 30 s | 10 s | a dead source is noticed while the user still looks |
 //! | largest packet tried | 1452 | 1472 bytes | Ethernet over IPv4; the engine cannot go beyond |
+//! | control lane | unread packets end the connection | 2 MiB are read ahead of the node | a node that is starved for a moment keeps its link |
 //! | writers | in the order of blocking | bulk waits for control | the engine wakes the last blocked writer first, which is bulk, for ever |
 //! | LAN discovery | off | on | most of the time there is no internet |
 //!
