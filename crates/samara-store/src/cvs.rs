@@ -48,15 +48,15 @@ impl Cvs {
         let (file, even, odd) = (open("ob")?, open("j0")?, open("j1")?);
         let path = join(inner.dir.path(), &partial_path(id, "ob"));
         let meta = file.meta().map_err(|error| StoreError::io("stat", &path, error))?;
-        if meta.size > 0 {
-            return Ok(Self::File { file, journal: Journal::new([even, odd]) });
+        if meta.size == 0 {
+            let mut header = [0; OB_HEADER_LEN as usize];
+            let fields = [OB_MAGIC, tree.size().to_le_bytes().as_slice(), id.as_bytes()].concat();
+            if let Some(place) = header.get_mut(..fields.len()) {
+                place.copy_from_slice(&fields);
+            }
+            file.write_at(&header, 0).map_err(|error| StoreError::io("write", &path, error))?;
         }
-        let mut header = [0; OB_HEADER_LEN as usize];
-        let fields = [OB_MAGIC, tree.size().to_le_bytes().as_slice(), id.as_bytes()].concat();
-        if let Some(place) = header.get_mut(..fields.len()) {
-            place.copy_from_slice(&fields);
-        }
-        file.write_at(&header, 0).map_err(|error| StoreError::io("write", &path, error))?;
+        // Also of files that were there: an earlier call may have failed just before this.
         let synced = inner.dir.sync_names(PARTIAL_DIR);
         synced.map_err(|error| StoreError::io("sync", &path, error))?;
         Ok(Self::File { file, journal: Journal::new([even, odd]) })

@@ -58,6 +58,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the system refused one operation, which it may allow another time.
+    pub(crate) const fn is_of_the_system(&self) -> bool {
+        matches!(
+            self,
+            Self::Io { .. } | Self::Denied { .. } | Self::ReadOnly { .. } | Self::NoSpace { .. }
+        )
+    }
+
     /// Sorts an error of the system by what the caller can do about it.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, error: io::Error) -> Self {
         let path = path.into();

@@ -185,7 +185,18 @@ impl Store {
         //# A store MUST commit the intention to rename a file or directory before it renames it.
         inner.pending().put(Table::Renames, id.as_bytes(), rename.encode());
         inner.checkpoint()?;
-        let renamed = inner.carry_out(*id, &rename)?;
+        let renamed = match inner.carry_out(*id, &rename) {
+            Ok(renamed) => renamed,
+            Err(error) => {
+                let old = dir.stat(&rename.from);
+                if matches!(old, Ok(Some(meta)) if meta.inode == rename.inode) {
+                    // Nothing was done, and nothing may be done later behind the caller's back.
+                    inner.pending().delete(Table::Renames, id.as_bytes());
+                    inner.checkpoint()?;
+                }
+                return Err(error.into());
+            }
+        };
         inner.checkpoint()?;
         renamed.check(path)?;
         let stat = self.stat(id)?;
@@ -211,7 +222,18 @@ impl Store {
         let row = RootRow { target: Some(bytes), ..row };
         inner.pending().put(Table::Roots, &root.0.to_be_bytes(), row.encode());
         inner.checkpoint()?;
-        let (row, renamed) = rename_root(&*inner.disk, &row)?;
+        let (row, renamed) = match rename_root(&*inner.disk, &row) {
+            Ok(done) => done,
+            Err(error) => {
+                if matches!(inner.disk.exists(&path_of(&row.path)), Ok(true)) {
+                    // Nothing was done, and nothing may be done later behind the caller's back.
+                    let row = RootRow { target: None, ..row };
+                    inner.pending().put(Table::Roots, &root.0.to_be_bytes(), row.encode());
+                    inner.checkpoint()?;
+                }
+                return Err(error.into());
+            }
+        };
         inner.pending().put(Table::Roots, &root.0.to_be_bytes(), row.encode());
         locked(&inner.roots).set(root, row);
         locked(&inner.readers).clear();

@@ -337,7 +337,7 @@ impl Inner {
             let mut pending = self.pending();
             (core::mem::take(&mut pending.work), writer.take_unsynced())
         };
-        self.stage(&mut work, snapshots, &segments)?;
+        self.stage(&mut work, snapshots, &dirty, &segments)?;
         let batch = Arc::new(core::mem::take(&mut work.batch));
         self.pending().committing = Some(Arc::clone(&batch));
         //= rfcs/0009-store.md#store-4
@@ -360,11 +360,14 @@ impl Inner {
         &self,
         work: &mut Work,
         snapshots: Vec<(BlobId, Vec<u8>)>,
+        dirty: &BTreeMap<BlobId, Arc<Partial>>,
         segments: &crate::segment::Unsynced,
     ) -> Result<(), StoreError> {
         for (id, row) in snapshots {
-            // A receive that finished after its snapshot has deleted its row.
-            if work.batch.get(Table::Partials, id.as_bytes()).is_none() {
+            // A receive that ended after its snapshot has deleted its row. What else is deleted is
+            // the row of an earlier receive, of another size say, and this one takes its place.
+            let lives = dirty.get(&id).is_some_and(|partial| !partial.is_closed());
+            if lives || work.batch.get(Table::Partials, id.as_bytes()).is_none() {
                 work.batch.put(Table::Partials, id.as_bytes(), row);
             }
         }
@@ -440,8 +443,15 @@ impl Inner {
     /// Gives back what the committed batch does not need any more. Failures cost only space: the
     /// next open removes the files, and a later collection the extents.
     fn clean_up(&self, work: &Work) {
-        for id in &work.cleanup {
-            crate::partial::remove_files(&*self.dir, *id);
+        // A receive of the same blob that began meanwhile has files of the same names. Never waits:
+        // whoever begins one may be waiting for this checkpoint.
+        if let Ok(partials) = self.partials.try_lock() {
+            for id in &work.cleanup {
+                let partial = partials.get(id).and_then(Weak::upgrade);
+                if partial.is_none_or(|partial| partial.is_closed()) {
+                    crate::partial::remove_files(&*self.dir, *id);
+                }
+            }
         }
         for extent in &work.freed {
             let len = u64::try_from(extent_bytes(extent)).unwrap_or_default();

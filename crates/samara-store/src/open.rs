@@ -178,9 +178,17 @@ fn load_roots(
         };
         let mut found = row.clone();
         if row.target.is_some() {
-            (found, _) = rename_root(disk, &row)?;
-            batch.put(Table::Roots, &key, found.encode());
-            recovery.renames_ended += 1;
+            match rename_root(disk, &row) {
+                Ok((ended, _)) => {
+                    batch.put(Table::Roots, &key, ended.encode());
+                    recovery.renames_ended += 1;
+                    found = ended;
+                }
+                // The file system is not mounted at the moment, say: the intention stays for the
+                // next time, and keeps nobody from the rest of the store.
+                Err(error) if error.is_of_the_system() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         rows.insert(RootId(root), found);
     }
@@ -316,7 +324,7 @@ impl Inner {
                 Ok(_) => {}
                 // The directory is not there at the moment, say: the intention stays for the next
                 // time.
-                Err(StoreError::Io { .. } | StoreError::Denied { .. }) => continue,
+                Err(error) if error.is_of_the_system() => continue,
                 Err(error) => return Err(error.into()),
             }
             recovery.renames_ended += 1;

@@ -375,6 +375,11 @@ impl Partial {
         inner.pending().dirty.entry(self.id).or_insert_with(|| Arc::clone(self));
     }
 
+    /// Whether it was finished or given up.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
     /// No more transfers are taken.
     pub(crate) fn close(&self) {
         self.state().closed = true;

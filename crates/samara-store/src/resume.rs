@@ -44,6 +44,8 @@ impl Inner {
             }
         };
         remove_files(&*self.dir, id);
+        // Done; the new ones are not to be removed.
+        self.pending().work.cleanup.retain(|other| *other != id);
         let cvs = Cvs::open(self, id, Tree::new(size))?;
         Ok(Partial::new(Verifier::new(id, size), target.place(), file, cvs, 0))
     }

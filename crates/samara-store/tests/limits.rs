@@ -174,6 +174,59 @@ fn what_the_user_removes_meanwhile_does_no_harm() {
 }
 
 #[test]
+fn a_rename_that_was_reported_as_failed_is_never_carried_out_later() {
+    let World { dir, store } = World::new();
+    let path = dir.path().join("store");
+    let (id, data) = blob(1);
+
+    // A file onto a directory, which no system replaces with a file.
+    let root = store.root(&dir.path().join("home")).unwrap();
+    let target = Target::File { root, rel: b"part".to_vec(), mode: 0o644, mtime: None };
+    store.receive_small(&id, &target, &data).unwrap();
+    let mine = dir.path().join("home/mine");
+    fs::create_dir(&mine).unwrap();
+    let moved = store.publish_file(&id, &target, b"mine", true);
+    assert!(matches!(moved, Err(PublishError::Store(_))), "{moved:?}");
+    fs::remove_dir(&mine).unwrap();
+    fs::write(&mine, "mine").unwrap();
+
+    // A directory into itself, which no system can do.
+    let staging = dir.path().join("staging");
+    let staged = store.staging_root(&staging).unwrap();
+    let target = Target::File { root: staged, rel: b"x".to_vec(), mode: 0o644, mtime: None };
+    let (other, bytes) = blob(2);
+    store.receive_small(&other, &target, &bytes).unwrap();
+    let moved = store.publish_root(staged, &staging.join("inside"));
+    assert!(matches!(moved, Err(PublishError::Store(_))), "{moved:?}");
+    assert!(!staging.join("inside").exists(), "nothing is left of it");
+
+    drop(store);
+    let store = Store::open(&path, options()).unwrap();
+    assert_eq!(fs::read(&mine).unwrap(), b"mine");
+    let staged = store.staging_root(&staging).unwrap();
+    store.publish_root(staged, &dir.path().join("final")).unwrap();
+    assert_eq!(fs::read(dir.path().join("final/x")).unwrap(), bytes);
+}
+
+#[test]
+fn a_false_size_before_the_true_one_costs_no_progress() {
+    let World { dir, store } = World::new();
+    let holder = Holder::new(bytes(4 << 20, 3));
+    let liar = store.receive(&holder.id, holder.size() + 1_000_000, &Target::Segments).unwrap();
+    let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();
+    let (proof, data) = holder.send(GroupLog2::KIB64, &(0..1024), &RangeSet::new());
+    receiver.ingest(GroupLog2::KIB64, 0, &RangeSet::new(), &proof, &data).unwrap();
+    assert_eq!(receiver.held(), RangeSet::from(0..1024));
+    // The first checkpoint removes what was received under the false size.
+    store.checkpoint().unwrap();
+    store.checkpoint().unwrap();
+    drop((liar, receiver, store));
+    let store = Store::open(&dir.path().join("store"), options()).unwrap();
+    let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();
+    assert_eq!(receiver.held(), RangeSet::from(0..1024));
+}
+
+#[test]
 fn modes_are_exact_but_without_the_dangerous_bits() {
     let world = World::new();
     for (at, mode) in [0o644, 0o600, 0o777, 0o4755, 0o444].into_iter().enumerate() {

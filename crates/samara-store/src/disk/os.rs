@@ -59,7 +59,17 @@ impl Disk for OsDisk {
     }
 
     fn rename_dir(&self, from: &Path, to: &Path) -> io::Result<()> {
-        rename_no_replace(CWD, from, CWD, to)
+        if let Some(result) = rename_in_one_call(CWD, from, CWD, to) {
+            return result;
+        }
+        // The name is taken with an empty directory, which a rename may replace and nothing else.
+        sys::mkdirat(CWD, to, Mode::from_raw_mode(0o700))?;
+        let renamed = sys::renameat(CWD, from, CWD, to);
+        if renamed.is_err() {
+            // If that fails as well, an empty directory stays.
+            let _ = sys::unlinkat(CWD, to, AtFlags::REMOVEDIR);
+        }
+        Ok(renamed?)
     }
 
     fn sync_parent(&self, path: &Path) -> io::Result<()> {
@@ -287,16 +297,36 @@ fn rename_no_replace<P: rustix::path::Arg + Copy>(
     to_dir: impl std::os::fd::AsFd,
     to: P,
 ) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-    {
-        use rustix::{fs::RenameFlags, io::Errno};
-        match sys::renameat_with(&from_dir, from, &to_dir, to, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            result => return Ok(result?),
-        }
+    if let Some(result) = rename_in_one_call(&from_dir, from, &to_dir, to) {
+        return result;
     }
     sys::linkat(&from_dir, from, &to_dir, to, AtFlags::empty())?;
     Ok(sys::unlinkat(&from_dir, from, AtFlags::empty())?)
+}
+
+/// The system's own call for it; `None` where the system or the file system has none.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_in_one_call<P: rustix::path::Arg>(
+    from_dir: impl std::os::fd::AsFd,
+    from: P,
+    to_dir: impl std::os::fd::AsFd,
+    to: P,
+) -> Option<io::Result<()>> {
+    use rustix::{fs::RenameFlags, io::Errno};
+    match sys::renameat_with(from_dir, from, to_dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => None,
+        result => Some(result.map_err(Into::into)),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_in_one_call<P: rustix::path::Arg>(
+    _from_dir: impl std::os::fd::AsFd,
+    _from: P,
+    _to_dir: impl std::os::fd::AsFd,
+    _to: P,
+) -> Option<io::Result<()>> {
+    None
 }
 
 fn meta(stat: &Stat) -> Meta {
