@@ -132,7 +132,13 @@ pub(crate) fn fetch(
             checkpoint: None,
             sizes: BTreeMap::new(),
         };
-        fetch.run(cancelled).await
+        let (inner, mailbox) = (Arc::clone(&fetch.inner), Arc::clone(&fetch.mailbox));
+        let result = fetch.run(cancelled).await;
+        if result.is_err() {
+            // Nobody would take what its other wants still bring. Fails if the node is shut down.
+            let _ = inner.tell(Command::Cancel(mailbox)).await;
+        }
+        result
     });
     Running::new(task, progress, cancel)
 }
@@ -285,6 +291,12 @@ impl Fetch {
         Ok((verdict, total.unwrap_or(0)))
     }
 
+    /// What is left of the time that the fetch may take, if that is limited.
+    fn time_left(&self) -> Option<Duration> {
+        let timeout = self.options.timeout?;
+        Some(self.started.saturating_add(timeout).saturating_sub(self.inner.clock.elapsed()))
+    }
+
     fn spec(&self, blob: BlobId, size: Option<u64>, class: Class) -> WantSpec {
         let peers: BTreeSet<_> = self.providers().map(|(addr, _)| addr.peer).collect();
         let mut spec = WantSpec::new(blob, peers);
@@ -345,6 +357,10 @@ impl Fetch {
             plan::plan(&store, &entries, planned.as_ref(), &children)
         });
         let verdict = self.children(plans, cancel).await?;
+        if matches!(verdict, Verdict::Cancelled | Verdict::Expired) {
+            // The planner ends by itself when it finds that nobody listens.
+            return self.finish(verdict, root, summary.bytes, None).await;
+        }
         let plan = flatten(planner.await)?;
         let path = match place {
             Some(place) if verdict == Verdict::Complete => {
@@ -412,7 +428,6 @@ impl Fetch {
                 let Some((reception, size)) = open.remove(&ended.key) else { continue };
                 open_bytes -= size;
                 if let Some(failure) = reception.take_failure() {
-                    self.tell(Command::Cancel(Arc::clone(&self.mailbox))).await?;
                     return Err(failure);
                 }
                 if ended.verdict == Verdict::Complete {
@@ -450,9 +465,19 @@ impl Fetch {
                     }
                     Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => done = true,
                     Err(tokio::sync::mpsc::error::TryRecvError::Empty) if open.is_empty() => {
-                        match plans.recv().await {
-                            Some(batch) => waiting.extend(batch),
-                            None => done = true,
+                        // The planner reads and hashes what is here, which may take long.
+                        let left = self.time_left();
+                        tokio::select! {
+                            biased;
+                            Ok(()) = &mut *cancel, if !self.cancelled => self.cancelled = true,
+                            batch = plans.recv() => match batch {
+                                Some(batch) => waiting.extend(batch),
+                                None => done = true,
+                            },
+                            () = tokio::time::sleep(left.unwrap_or_default()), if left.is_some() => {
+                                plans.close();
+                                return Ok(Verdict::Expired);
+                            }
                         }
                         continue;
                     }
@@ -663,6 +688,14 @@ fn read_manifest(
             missing: RangeSet::new(),
         }));
     };
+    // It may have come here as something else, under no such limit.
+    if reader.size() > u64::from(MANIFEST_BYTES_MAX) {
+        return Err(FetchError::NotACollection(samara_chunk::DecodeError {
+            offset: MANIFEST_BYTES_MAX,
+            field: samara_chunk::Field::Manifest,
+            problem: samara_chunk::DecodeProblem::TooLong,
+        }));
+    }
     let bytes = reader.read(0..reader.size())?;
     let manifest = Manifest::decode(bytes).map_err(FetchError::NotACollection)?;
     if let Some(rules) = rules {

@@ -441,3 +441,17 @@ async fn what_cannot_be_shared_is_said_plainly() {
     let error = alice.share(["/dev/null".into()]).await.unwrap_err();
     assert!(error.to_string().contains("/dev/null"), "{error}");
 }
+
+#[tokio::test]
+async fn a_blob_that_is_too_long_for_a_manifest_is_not_read_as_one() {
+    let world = World::new();
+    let bob = world.node(1);
+    let path = world.path("film.bin");
+    // A hole: what counts is that nobody reads all of it into memory.
+    fs::File::create(&path).unwrap().set_len((256 << 20) + 1).unwrap();
+    let imported = bob.import(&path).await.unwrap();
+    let ticket = Ticket::new(imported.id, samara::ticket::Format::Collection);
+    let refused = bob.fetch(ticket, into(world.path("out"))).await;
+    let Err(FetchError::NotACollection(error)) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains("longer than 268435456 bytes"), "{error}");
+}
