@@ -27,7 +27,7 @@ pub fn session(data: &[u8]) {
     let mut now = Instant::from_micros(1);
     let mut mesh = Mesh::new(MeshConfig::default(), 1);
     let peer = PeerId::from_bytes([2; 32]);
-    let up = LinkEvent::Up { link: LINK, info: LinkInfo::reliable(peer) };
+    let up = LinkEvent::Up { link: LINK, info: LinkInfo::reliable(peer, "fuzz") };
     mesh.handle_input(now, Input::Link(up));
     let mut spec = WantSpec::new(BlobId::from_bytes([7; 32]), [peer]);
     spec.size_max = 1 << 30;

@@ -72,12 +72,14 @@ pub struct LinkInfo {
     pub cost: u32,
     /// Hops to the peer; 1 is a neighbour.
     pub hops: u8,
+    /// What carries the link at present, for people: `quic`, `quic+tcp`, `memory`.
+    pub carrier: &'static str,
 }
 
 impl LinkInfo {
     /// A reliable, ordered link with its own integrity and encryption, such as QUIC.
     #[must_use]
-    pub const fn reliable(peer: PeerId) -> Self {
+    pub const fn reliable(peer: PeerId, carrier: &'static str) -> Self {
         Self {
             peer,
             reliable: true,
@@ -88,6 +90,7 @@ impl LinkInfo {
             rtt: None,
             cost: 0,
             hops: 1,
+            carrier,
         }
     }
 }

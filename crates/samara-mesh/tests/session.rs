@@ -45,7 +45,7 @@ impl Script {
             outputs: Vec::new(),
             closed: None,
         };
-        let info = LinkInfo::reliable(peer(2));
+        let info = LinkInfo::reliable(peer(2), "test");
         script.input(Input::Link(LinkEvent::Up { link: LINK, info }));
         script
     }

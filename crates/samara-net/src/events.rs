@@ -16,7 +16,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (sink, mut events) = events(EventLimits::default());
 //! let link = sink.next_link();
-//! let info = LinkInfo::reliable(PeerId::from_bytes([7; 32]));
+//! let info = LinkInfo::reliable(PeerId::from_bytes([7; 32]), "memory");
 //! sink.send(LinkEvent::Up { link, info }).await?;
 //! assert!(matches!(events.recv().await, Some(LinkEvent::Up { .. })));
 //! # Ok(())
@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn up(link: LinkId) -> LinkEvent {
-        LinkEvent::Up { link, info: LinkInfo::reliable(PeerId::from_bytes([1; 32])) }
+        LinkEvent::Up { link, info: LinkInfo::reliable(PeerId::from_bytes([1; 32]), "memory") }
     }
 
     #[tokio::test]

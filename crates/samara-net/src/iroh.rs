@@ -85,7 +85,10 @@ mod failure;
 mod lane;
 mod link;
 mod patient;
+mod tcp;
+mod tls;
 mod tuning;
+mod upgrade;
 mod window;
 
 use core::{fmt, net::SocketAddr, time::Duration};
@@ -105,6 +108,7 @@ use tokio::{
     time::timeout,
 };
 
+use self::{link::Claim, tcp::Tcp};
 pub use self::tuning::{Congestion, Tuning};
 use crate::{
     driver::{BindError, DialError, Driver, LocalAddrs, PeerAddr, SendError},
@@ -217,6 +221,7 @@ struct Shared {
     links: Links,
     addrs: watch::Sender<LocalAddrs>,
     discovery: Mutex<Discovery>,
+    tcp: Arc<Tcp>,
 }
 
 /// What became of LAN discovery.
@@ -321,8 +326,18 @@ impl IrohDriver {
         let addrs = watch::Sender::new(address::local(&watcher.get()));
         let links = Links::new(options.links_max);
         let discovery = Mutex::new(Discovery::Off);
-        let shared = Arc::new(Shared { endpoint, local, options, sink, links, addrs, discovery });
+        let near = options.tuning.tcp_rtt_max > Duration::ZERO;
+        let bound = if near { endpoint.bound_sockets() } else { Vec::new() };
+        let (tcp, listeners) = Tcp::bind(&secret_key, local, &bound);
+        let tcp = Arc::new(tcp);
+        let shared =
+            Arc::new(Shared { endpoint, local, options, sink, links, addrs, discovery, tcp });
         shared.discover();
+        for listener in listeners {
+            let accept = tcp::accept(Arc::downgrade(&shared), listener);
+            let closed = shared.endpoint.closed();
+            tokio::spawn(closed.run_until(accept));
+        }
         tokio::spawn(accept::accept(Arc::clone(&shared)));
         let follow = Arc::downgrade(&shared);
         let closed = shared.endpoint.closed();
@@ -442,7 +457,7 @@ async fn connect(shared: Arc<Shared>, addr: PeerAddr) -> Result<LinkId, DialErro
     };
     let (connection, streams) = dial.await?;
     let (up, is_up) = tokio::sync::oneshot::channel();
-    let link = start(&shared, connection, streams, false, slot, Some(up))?;
+    let link = start(&shared, connection, streams, Claim::Opens, slot, Some(up))?;
     is_up.await.map_err(|_ended| DialError::Closed)?;
     Ok(link)
 }
@@ -452,7 +467,7 @@ fn start(
     shared: &Arc<Shared>,
     connection: Connection,
     streams: link::Streams,
-    inbound: bool,
+    claim: Claim,
     slot: OwnedSemaphorePermit,
     up: Option<tokio::sync::oneshot::Sender<()>>,
 ) -> Result<LinkId, DialError> {
@@ -461,7 +476,7 @@ fn start(
     let handle = links::Handle::new(
         shared.sink.next_link(),
         peer,
-        inbound,
+        matches!(claim, Claim::Waits(_)),
         options.queue_bytes,
         options.frame_len_max,
     );
@@ -472,7 +487,7 @@ fn start(
     let link = handle.link;
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        link::live(&shared.options, &shared.sink, &handle, &connection, streams, up).await;
+        link::live(&shared, &handle, &connection, streams, claim, up).await;
         shared.links.remove(handle.link);
         drop(slot);
     });

@@ -342,7 +342,7 @@ async fn connect(near: Arc<Node>, peer: PeerId) -> Result<LinkId, DialError> {
             frame_len_max,
             rate: path.rate,
             rtt: Some(path.delay.saturating_mul(2)),
-            ..LinkInfo::reliable(peer)
+            ..LinkInfo::reliable(peer, "memory")
         };
         let link = node.sink.next_link();
         (Handle::new(link, peer, inbound, queue_bytes, frame_len_max), info)

@@ -180,7 +180,7 @@ impl World {
         let link = LinkId(self.next_link);
         self.links.insert(link, (a, b));
         for (at, other) in [(a, b), (b, a)] {
-            let event = LinkEvent::Up { link, info: LinkInfo::reliable(other) };
+            let event = LinkEvent::Up { link, info: LinkInfo::reliable(other, "test") };
             self.later(LATENCY, at, Input::Link(event));
         }
         link

@@ -8,7 +8,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ALPN, Shared, link, start};
+use super::{
+    ALPN, Shared,
+    link::{self, Claim},
+    start,
+    tcp::OFFER_LEN,
+};
 
 /// Handshakes under way at the same time. Beyond half of it, a client proves its address first, so
 /// that forged ones cost nothing; beyond it, packets are dropped and the client tries again.
@@ -54,8 +59,11 @@ async fn greet(
         if connection.alpn() != ALPN {
             return Err("another protocol".to_owned());
         }
-        match link::accept(&connection).await {
-            Ok(streams) => Ok((connection, streams)),
+        // Before the offer, so that whoever follows it is expected.
+        let expected = shared.tcp.expect(&connection).ok();
+        let offer = if expected.is_some() { shared.tcp.offer() } else { [0; OFFER_LEN] };
+        match link::accept(&connection, offer).await {
+            Ok(streams) => Ok((connection, streams, Claim::Waits(expected))),
             Err(reason) => {
                 connection.close(link::CODE_PROTOCOL, reason.as_bytes());
                 Err(reason)
@@ -64,9 +72,9 @@ async fn greet(
     };
     // A connection that is dropped here closes by itself.
     match timeout(shared.options.accept_timeout, opened).await {
-        Ok(Ok((connection, streams))) => {
+        Ok(Ok((connection, streams, claim))) => {
             // An error means that the driver shuts down; the peer was told.
-            let _ = start(&shared, connection, streams, true, slot, None);
+            let _ = start(&shared, connection, streams, claim, slot, None);
         }
         Ok(Err(reason)) => tracing::debug!(reason, "a peer could not be linked"),
         Err(_elapsed) => tracing::debug!("a peer opened a connection and no lanes"),

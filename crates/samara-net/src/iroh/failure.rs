@@ -10,7 +10,7 @@ use iroh::endpoint::{
 use samara_base::PeerId;
 use samara_mesh::link::DownReason;
 
-use super::link::{CODE_CLOSED, CODE_PROTOCOL};
+use super::link::{CODE_CLOSED, CODE_PROTOCOL, CODE_TCP};
 use crate::{
     driver::{BindError, DialError},
     links::short_reason,
@@ -97,12 +97,17 @@ fn said(reason: &[u8]) -> String {
     short_reason(&String::from_utf8_lossy(reason)).to_owned()
 }
 
+/// Whether the peer closed the connection because the bulk lane's TCP connection had ended.
+pub(super) fn is_of_tcp(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::ApplicationClosed(close) if close.error_code == CODE_TCP)
+}
+
 /// Why an open connection is gone.
 pub(super) fn down(error: &ConnectionError) -> DownReason {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             let reason = said(&close.reason);
-            if close.error_code == CODE_CLOSED || close.error_code == CODE_PROTOCOL {
+            if [CODE_CLOSED, CODE_PROTOCOL, CODE_TCP].contains(&close.error_code) {
                 DownReason::Remote { reason }
             } else {
                 let code = close.error_code;

@@ -4,14 +4,22 @@
 //! the receiver takes them in the same turn, so order needs no numbers. Why stripes at all: see
 //! [`super::Tuning::stream_receive_window`].
 
-use core::{mem, pin::pin, task::Poll};
-use std::collections::VecDeque;
+use core::{mem, pin::pin, task::Poll, time::Duration};
+use std::{
+    collections::VecDeque,
+    io::{ErrorKind, IoSlice},
+};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use iroh::endpoint::{RecvStream, SendStream, WriteError};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use iroh::endpoint::{ReadExactError, RecvStream, SendStream, WriteError};
 use samara_mesh::link::{Encoded, FrameError, FrameReader, Lane, LinkEvent, RawFrame};
-use tokio::io::AsyncReadExt;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    sync::oneshot,
+    time::sleep,
+};
 
+use super::tcp::{OFFER_LEN, Reading, Writing};
 use crate::{
     events::{CONTROL_SHARE, EventLimits, EventSink, events},
     links::{FRAME_OVERHEAD, Handle, frame_len},
@@ -21,6 +29,12 @@ use crate::{
 /// bytes. Far below the smallest window of a stripe, since a writer fills one stripe before the
 /// next and the reader waits for them in turn.
 const WRITE_BATCH: u64 = 64 << 10;
+
+/// The same on TCP, which has no windows of its own above the system's. Unit: bytes.
+const WRITE_BATCH_TCP: u64 = 256 << 10;
+
+/// How long the QUIC connection has to tell why the TCP connection ended.
+const TCP_GRACE: Duration = Duration::from_secs(1);
 
 /// Frames that a reader reports at once. Unit: bytes. The last one may exceed it.
 const READ_BATCH: usize = 256 << 10;
@@ -57,15 +71,19 @@ pub(super) enum Stop {
     Protocol(FrameError),
     /// The stream is gone, and mostly the connection with it.
     Broken(String),
+    /// The bulk lane's TCP connection ended, and the QUIC connection did not soon after.
+    TcpEnded(String),
     /// Nobody takes events.
     NodeGone,
 }
 
 /// Writes what is queued until the queue is sealed and empty, then ends the streams and waits until
-/// the peer has all of it.
+/// the peer has all of it. Goes over to the TCP connection that comes by `over`, if one does.
 pub(super) async fn write(
     lane: Lane,
     mut stripes: Vec<SendStream>,
+    mut over: Option<oneshot::Receiver<Writing>>,
+    mut passed: impl FnMut(u64),
     handle: &Handle,
     sink: &EventSink,
 ) -> Stop {
@@ -77,7 +95,15 @@ pub(super) async fn write(
     let mut frames: Vec<Encoded> = Vec::new();
     let mut pieces: Vec<Vec<Bytes>> = vec![Vec::new(); count];
     while handle.outbox.take(lane, WRITE_BATCH, &mut frames).await {
+        //= rfcs/0001-architecture.md#link-9
+        //# A side that goes over to TCP MUST end its direction of the four bulk streams behind its last
+        //# frame there, and carry every later bulk frame on the TCP connection.
+        if let Some(tcp) = over.as_mut().and_then(|over| over.try_recv().ok()) {
+            finish(&mut stripes);
+            return write_tcp(tcp, frames, handle, sink).await;
+        }
         let bytes = frames.iter().map(frame_len).sum();
+        passed(bytes);
         //= rfcs/0001-architecture.md#link-8
         //# A driver over QUIC MUST carry bulk frame n of a direction on the stream whose first byte is 1 + n modulo 4.
         for frame in frames.drain(..) {
@@ -108,19 +134,99 @@ pub(super) async fn write(
             return Stop::NodeGone;
         }
     }
-    for stream in &mut stripes {
-        // Whatever they say, there is nothing left to do for this lane.
-        let _ = stream.finish();
-    }
+    finish(&mut stripes);
     for stream in &mut stripes {
         let _ = stream.stopped().await;
     }
     Stop::Done
 }
 
+fn finish(stripes: &mut [SendStream]) {
+    for stream in stripes {
+        // Whatever it says, there is nothing left to do for this stream.
+        let _ = stream.finish();
+    }
+}
+
+/// Writes `frames` and whatever is queued after them, until the queue is sealed and empty.
+async fn write_tcp(
+    mut to: Writing,
+    mut frames: Vec<Encoded>,
+    handle: &Handle,
+    sink: &EventSink,
+) -> Stop {
+    let mut pieces = Pieces::default();
+    loop {
+        let bytes = frames.iter().map(frame_len).sum();
+        let parts = frames.drain(..).flat_map(Encoded::into_parts);
+        pieces.0.extend(parts.filter(|piece| !piece.is_empty()));
+        let written = async {
+            to.write_all_buf(&mut pieces).await?;
+            to.flush().await
+        };
+        if let Err(error) = written.await {
+            return tcp_ended(error.to_string()).await;
+        }
+        handle.outbox.sent(Lane::Bulk, bytes);
+        let sent = LinkEvent::Sent { link: handle.link, lane: Lane::Bulk, bytes };
+        if sink.send(sent).await.is_err() {
+            return Stop::NodeGone;
+        }
+        if !handle.outbox.take(Lane::Bulk, WRITE_BATCH_TCP, &mut frames).await {
+            // Not ended here: the link ends by its control lane.
+            return Stop::Done;
+        }
+    }
+}
+
+/// A peer that ends the link ends both connections, and the QUIC connection tells why. It may be
+/// the later one; who waits for that is not here any more when it comes.
+async fn tcp_ended(reason: String) -> Stop {
+    sleep(TCP_GRACE).await;
+    Stop::TcpEnded(reason)
+}
+
+/// Parts of frames to be written, none of them empty.
+#[derive(Debug, Default)]
+struct Pieces(VecDeque<Bytes>);
+
+impl Buf for Pieces {
+    fn remaining(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    fn has_remaining(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.front().map_or(&[], |piece| piece)
+    }
+
+    fn chunks_vectored<'a>(&'a self, to: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (slice, piece) in to.iter_mut().zip(&self.0) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        count
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(first) = self.0.front_mut() {
+            if count < first.len() {
+                first.advance(count);
+                return;
+            }
+            count -= first.len();
+            self.0.pop_front();
+        }
+    }
+}
+
 /// One stream and the bytes that came on it.
-struct Stripe {
-    stream: RecvStream,
+struct Stripe<R> {
+    stream: R,
     reader: FrameReader,
     buffer: BytesMut,
     /// Whether the frame before was large, so that the next one is expected to be.
@@ -130,14 +236,14 @@ struct Stripe {
 //= rfcs/0001-architecture.md#link-4
 //# A driver of a reliable link MUST deliver each frame whole, once, and on the lane on
 //# which the peer sent it.
-/// Reads frames and reports them until a stream ends or breaks.
+/// Reads frames and reports them until the streams end or one breaks.
 ///
 /// Each payload byte is moved once, from the engine's packet to its frame's place; frames are
 /// slices of that place. A large frame has a buffer to itself, small frames share one. `arrived`
 /// learns of the bytes of each read.
-pub(super) async fn read(
+async fn read<R: AsyncRead + Unpin>(
     lane: Lane,
-    streams: Vec<RecvStream>,
+    streams: Vec<R>,
     frame_len_max: u32,
     mut arrived: impl FnMut(u64),
     handle: &Handle,
@@ -147,7 +253,7 @@ pub(super) async fn read(
     //# A driver MUST close a link whose peer sends what is not a frame or a frame above
     //# `frame_len_max`, without buffering more than `frame_len_max` bytes of it.
     let body_max = frame_len_max.saturating_sub(FRAME_OVERHEAD);
-    let mut stripes: Vec<Stripe> = streams
+    let mut stripes: Vec<Stripe<R>> = streams
         .into_iter()
         .map(|stream| Stripe {
             stream,
@@ -209,7 +315,7 @@ pub(super) async fn read(
         match read {
             Ok(0) => {
                 return if batch.report(lane, handle, sink).await {
-                    Stop::Done
+                    ended(&mut stripes).await
                 } else {
                     Stop::NodeGone
                 };
@@ -220,18 +326,72 @@ pub(super) async fn read(
     }
 }
 
+/// After the stream whose turn it is, all of them must be at their ends, and none within a frame.
+async fn ended<R: AsyncRead + Unpin>(stripes: &mut [Stripe<R>]) -> Stop {
+    for Stripe { stream, buffer, .. } in stripes {
+        match stream.read_u8().await {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && buffer.is_empty() => {}
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
+                return Stop::Broken(error.to_string());
+            }
+            Ok(_) | Err(_) => {
+                return Stop::Broken("the lane ended in the middle of its frames".to_owned());
+            }
+        }
+    }
+    Stop::Done
+}
+
+/// Reads the bulk lane: its four streams and then the TCP connection that comes by `over`.
+/// `arrived` learns of the bytes of each read from the streams.
+pub(super) async fn read_bulk(
+    streams: Vec<RecvStream>,
+    over: oneshot::Receiver<Reading>,
+    frame_len_max: u32,
+    arrived: impl FnMut(u64),
+    handle: &Handle,
+    sink: &EventSink,
+) -> Stop {
+    //= rfcs/0001-architecture.md#link-10
+    //# A driver MUST take the bulk frames of all four streams to their ends before it takes the
+    //# first frame of the TCP connection.
+    match read(Lane::Bulk, streams, frame_len_max, arrived, handle, sink).await {
+        Stop::Done => {}
+        stop => return stop,
+    }
+    // Without one, the peer is about to end the link.
+    let Ok(tcp) = over.await else { return Stop::Done };
+    match read(Lane::Bulk, vec![tcp], frame_len_max, |_bytes| (), handle, sink).await {
+        Stop::Done => tcp_ended("the peer ended its TCP connection".to_owned()).await,
+        Stop::Broken(reason) => tcp_ended(reason).await,
+        stop => stop,
+    }
+}
+
 /// Reads the control lane, and goes on reading for a while when the node is slow.
 ///
 /// What is not read stays in the engine (noq-proto 1.4) packet by packet, and it ends the
 /// *connection* when more than 2048 packets of one stream wait. A few hundred kilobytes of small
 /// frames, each in a packet of its own, are enough for that. The bulk lane is safe without this: its
 /// packets are full, or bounded in number by the wants of a session.
+///
+/// The side that dialled takes the peer's offer first and tells it by `offer`.
 pub(super) async fn read_control(
-    streams: Vec<RecvStream>,
+    mut streams: Vec<RecvStream>,
+    offer: Option<oneshot::Sender<[u8; OFFER_LEN]>>,
     frame_len_max: u32,
     handle: &Handle,
     sink: &EventSink,
 ) -> Stop {
+    if let (Some(offer), Some(stream)) = (offer, streams.first_mut()) {
+        let mut bytes = [0; OFFER_LEN];
+        match stream.read_exact(&mut bytes).await {
+            // An error means that nobody wants to know.
+            Ok(()) => drop(offer.send(bytes)),
+            Err(ReadExactError::FinishedEarly(_)) => return Stop::Done,
+            Err(error) => return Stop::Broken(error.to_string()),
+        }
+    }
     let (ahead, mut waiting) = events(EventLimits {
         events: CONTROL_AHEAD_EVENTS,
         frame_bytes: CONTROL_AHEAD * CONTROL_SHARE,

@@ -15,19 +15,20 @@ use tokio::{
 };
 
 use super::{
-    IrohOptions, failure,
+    IrohOptions, Shared, failure,
     lane::{self, Stop},
+    tcp::{Expected, OFFER_LEN},
+    upgrade::{Halves, Role, Traffic, upgrade},
     window::Window,
 };
-use crate::{
-    events::EventSink,
-    links::{Ending, Handle, short_reason},
-};
+use crate::links::{Ending, Handle, short_reason};
 
 /// Application code of an orderly close.
 pub(super) const CODE_CLOSED: VarInt = VarInt::from_u32(0);
 /// Application code of a close because the peer broke the protocol.
 pub(super) const CODE_PROTOCOL: VarInt = VarInt::from_u32(1);
+/// Application code of a close because the bulk lane's TCP connection ended.
+pub(super) const CODE_TCP: VarInt = VarInt::from_u32(2);
 
 /// Streams of the bulk lane. Fixed by the protocol version.
 pub(super) const STRIPES: u8 = 4;
@@ -38,6 +39,14 @@ const CONTROL: u8 = 0;
 
 /// How often the path is looked at.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Which side of the link this one is, as far as the bulk lane's TCP connection goes.
+pub(super) enum Claim {
+    /// It dialled the link, and opens the connection.
+    Opens,
+    /// It accepted the link, and waits for the connection. `None`: there can be none.
+    Waits(Option<Expected>),
+}
 
 /// All streams of a link, the control lane's first.
 pub(super) struct Streams(Vec<(SendStream, RecvStream)>);
@@ -62,8 +71,11 @@ pub(super) async fn open(connection: &Connection) -> Result<Streams, ConnectionE
     Ok(Streams(streams))
 }
 
-/// Accepts both lanes' streams, in any order.
-pub(super) async fn accept(connection: &Connection) -> Result<Streams, String> {
+/// Accepts both lanes' streams, in any order, and makes the offer.
+pub(super) async fn accept(
+    connection: &Connection,
+    offer: [u8; OFFER_LEN],
+) -> Result<Streams, String> {
     let mut streams: [Option<(SendStream, RecvStream)>; 1 + STRIPES as usize] = Default::default();
     while streams.iter().any(Option::is_none) {
         let (send, mut recv) = connection.accept_bi().await.map_err(|error| error.to_string())?;
@@ -80,20 +92,26 @@ pub(super) async fn accept(connection: &Connection) -> Result<Streams, String> {
             return Err(format!("stream {header} of a link was opened twice"));
         }
     }
-    Ok(Streams(streams.into_iter().flatten().collect()))
+    let mut streams = Streams(streams.into_iter().flatten().collect());
+    if let Some((control, _)) = streams.0.first_mut() {
+        control.write_all(&offer).await.map_err(|error| error.to_string())?;
+    }
+    Ok(streams)
 }
 
 /// The engine serves streams of higher priority first; bulk has 0.
 const CONTROL_PRIORITY: i32 = 1;
 
 /// What is known of the connection now.
-fn info(connection: &Connection, peer: PeerId, frame_len_max: u32) -> LinkInfo {
-    let mut info = LinkInfo { frame_len_max, ..LinkInfo::reliable(peer) };
+fn info(connection: &Connection, peer: PeerId, frame_len_max: u32, tcp: bool) -> LinkInfo {
+    let carrier = if tcp { "quic+tcp" } else { "quic" };
+    let mut info = LinkInfo { frame_len_max, ..LinkInfo::reliable(peer, carrier) };
     let paths = connection.paths();
     if let Some(path) = paths.iter().find(Path::is_selected) {
         let stats = path.stats();
         info.rtt = Some(stats.rtt);
-        info.rate = stats.bandwidth_estimate.map(|bits| bits / 8);
+        // With TCP beside it, the engine's estimate is about the control lane.
+        info.rate = stats.bandwidth_estimate.map(|bits| bits / 8).filter(|_rate| !tcp);
         // Somebody else's server carries every byte.
         info.cost = u32::from(path.is_relay());
     }
@@ -107,6 +125,7 @@ fn differs(old: &LinkInfo, new: &LinkInfo) -> bool {
         (old, new) => old.is_some() != new.is_some(),
     };
     old.cost != new.cost
+        || old.carrier != new.carrier
         || moved(old.rtt.map(|rtt| rtt.as_micros()), new.rtt.map(|rtt| rtt.as_micros()))
         || moved(old.rate.map(u128::from), new.rate.map(u128::from))
 }
@@ -116,24 +135,25 @@ fn differs(old: &LinkInfo, new: &LinkInfo) -> bool {
 enum Part {
     Read(Lane),
     Write(Lane),
+    Upgrade,
 }
 
 //= rfcs/0001-architecture.md#link-1
 //# A driver MUST report `Up` as the first event of a link and `Down` as its last.
 /// Runs the link from `Up` to `Down`.
 pub(super) async fn live(
-    options: &IrohOptions,
-    sink: &EventSink,
+    shared: &Arc<Shared>,
     handle: &Arc<Handle>,
     connection: &Connection,
     streams: Streams,
+    claim: Claim,
     up: Option<oneshot::Sender<()>>,
 ) {
-    let link = handle.link;
+    let (link, sink, options) = (handle.link, &shared.sink, &shared.options);
     //= rfcs/0001-architecture.md#link-3
     //# A driver MUST NOT report a link as `Up` before the carrier has authenticated the
     //# peer that it names.
-    let known = info(connection, handle.peer, options.frame_len_max);
+    let known = info(connection, handle.peer, options.frame_len_max, false);
     if sink.send(LinkEvent::Up { link, info: known.clone() }).await.is_err() {
         connection.close(CODE_CLOSED, b"shutting down");
         return;
@@ -142,8 +162,8 @@ pub(super) async fn live(
         // Whoever dialled may have lost interest; the link stays.
         let _ = up.send(());
     }
-    let mut tasks = spawn(options, sink, handle, connection, streams);
-    let reason = carry(options, sink, handle, connection, known, &mut tasks).await;
+    let mut tasks = spawn(shared, handle, connection, streams, claim);
+    let reason = carry(shared, handle, connection, known, &mut tasks).await;
     // Nothing is taken from here on, and no task of this link reports after its `Down`.
     handle.outbox.seal();
     tasks.shutdown().await;
@@ -151,32 +171,66 @@ pub(super) async fn live(
     let _ = sink.send(LinkEvent::Down { link, reason }).await;
 }
 
-/// A task for each direction of each lane, so that none waits for another's lock or queue.
+/// A task for each direction of each lane, so that none waits for another's lock or queue, and one
+/// for the bulk lane's TCP connection.
 fn spawn(
-    options: &IrohOptions,
-    sink: &EventSink,
+    shared: &Arc<Shared>,
     handle: &Arc<Handle>,
     connection: &Connection,
     streams: Streams,
+    claim: Claim,
 ) -> JoinSet<(Part, Stop)> {
-    let frame_len_max = options.frame_len_max;
-    let mut tasks = JoinSet::new();
+    let frame_len_max = shared.options.frame_len_max;
     let mut streams = streams.0.into_iter();
     let control: Vec<_> = streams.by_ref().take(1).collect();
-    for (lane, streams) in [(Lane::Control, control), (Lane::Bulk, streams.collect())] {
-        let (send, recv): (Vec<_>, Vec<_>) = streams.into_iter().unzip();
-        let (to, from) = (Arc::clone(handle), sink.clone());
-        let widen = widen(options, connection);
-        tasks.spawn(async move {
-            let stop = match lane {
-                Lane::Control => lane::read_control(recv, frame_len_max, &to, &from).await,
-                Lane::Bulk => lane::read(lane, recv, frame_len_max, widen, &to, &from).await,
-            };
-            (Part::Read(lane), stop)
-        });
-        let (to, from) = (Arc::clone(handle), sink.clone());
-        tasks.spawn(async move { (Part::Write(lane), lane::write(lane, send, &to, &from).await) });
-    }
+    let (control_send, control_recv): (Vec<_>, Vec<_>) = control.into_iter().unzip();
+    let (bulk_send, bulk_recv): (Vec<_>, Vec<_>) = streams.unzip();
+    let (offered, offer) = oneshot::channel();
+    let (offered, role) = match claim {
+        Claim::Opens => (Some(offered), Role::Opens { offer }),
+        Claim::Waits(expected) => (None, Role::Waits(expected)),
+    };
+    let (write, write_over) = oneshot::channel();
+    let (read, read_over) = oneshot::channel();
+    let traffic = Arc::new(Traffic::default());
+
+    let mut tasks = JoinSet::new();
+    let with = || (Arc::clone(handle), shared.sink.clone());
+    let (to, from) = with();
+    tasks.spawn(async move {
+        let stop = lane::read_control(control_recv, offered, frame_len_max, &to, &from).await;
+        (Part::Read(Lane::Control), stop)
+    });
+    let (to, from) = with();
+    tasks.spawn(async move {
+        let stop = lane::write(Lane::Control, control_send, None, |_bytes| (), &to, &from).await;
+        (Part::Write(Lane::Control), stop)
+    });
+    let (to, from) = with();
+    let (mut widen, passed) = (widen(&shared.options, connection), Arc::clone(&traffic));
+    tasks.spawn(async move {
+        let arrived = |bytes| {
+            passed.passed(bytes);
+            widen(bytes);
+        };
+        let stop =
+            lane::read_bulk(bulk_recv, read_over, frame_len_max, arrived, &to, &from).await;
+        (Part::Read(Lane::Bulk), stop)
+    });
+    let (to, from) = with();
+    let passed = Arc::clone(&traffic);
+    tasks.spawn(async move {
+        let passed = |bytes| passed.passed(bytes);
+        let stop =
+            lane::write(Lane::Bulk, bulk_send, Some(write_over), passed, &to, &from).await;
+        (Part::Write(Lane::Bulk), stop)
+    });
+    let (shared, connection) = (Arc::clone(shared), connection.clone());
+    let handle = Arc::clone(handle);
+    tasks.spawn(async move {
+        let halves = Halves { write, read };
+        (Part::Upgrade, upgrade(shared, connection, handle, traffic, role, halves).await)
+    });
     tasks
 }
 
@@ -202,13 +256,13 @@ fn widen(options: &IrohOptions, connection: &Connection) -> impl FnMut(u64) + us
 /// not read: the closing side finishes its control lane; the other side reads to that end and
 /// finishes its own; the closing side sees that and closes the connection with its reason.
 async fn carry(
-    options: &IrohOptions,
-    sink: &EventSink,
+    shared: &Shared,
     handle: &Handle,
     connection: &Connection,
     mut known: LinkInfo,
     tasks: &mut JoinSet<(Part, Stop)>,
 ) -> DownReason {
+    let (sink, options) = (&shared.sink, &shared.options);
     let mut observe = interval(OBSERVE_EVERY);
     observe.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut closed = core::pin::pin!(connection.closed());
@@ -217,9 +271,13 @@ async fn carry(
     let mut farewell: Option<Ending> = None;
     let mut linger = core::pin::pin!(sleep(options.linger));
     let mut peer_done = false;
+    let mut tcp = false;
     loop {
         tokio::select! {
             error = &mut closed => {
+                if failure::is_of_tcp(&error) {
+                    shared.tcp.bar(handle.peer);
+                }
                 return farewell.map_or_else(|| failure::down(&error), |ending| ending.to_node());
             }
             ending = &mut ended, if farewell.is_none() => {
@@ -243,6 +301,11 @@ async fn carry(
                     peer_done = true;
                     handle.outbox.seal();
                 }
+                Ok((Part::Upgrade, Stop::Done)) => {
+                    tracing::info!(link = ?handle.link, "bulk goes over TCP");
+                    tcp = true;
+                    observe.reset_immediately();
+                }
                 Ok((_, Stop::Done)) => {}
                 Ok((_, Stop::Protocol(error))) => {
                     let text = error.to_string();
@@ -261,6 +324,11 @@ async fn carry(
                     connection.close(CODE_PROTOCOL, b"a lane was reset");
                     return DownReason::Failed { reason };
                 }
+                Ok((_, Stop::TcpEnded(reason))) => {
+                    shared.tcp.bar(handle.peer);
+                    connection.close(CODE_TCP, b"the TCP connection ended");
+                    return DownReason::Failed { reason };
+                }
                 Err(error) => {
                     connection.close(CODE_CLOSED, b"internal error");
                     return DownReason::Failed { reason: error.to_string() };
@@ -271,7 +339,7 @@ async fn carry(
                 return DownReason::Local;
             }
             _ = observe.tick() => {
-                let now = info(connection, handle.peer, options.frame_len_max);
+                let now = info(connection, handle.peer, options.frame_len_max, tcp);
                 let changed = || LinkEvent::Changed { link: handle.link, info: now.clone() };
                 // With a full queue the news can wait for the next look.
                 if differs(&known, &now) && sink.try_send(changed()) {

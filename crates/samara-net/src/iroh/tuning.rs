@@ -32,6 +32,9 @@ pub struct Tuning {
     pub send_window: u32,
     /// Who decides how fast to send.
     pub congestion: Congestion,
+    /// The longest round trip at which the bulk lane goes over to TCP, which costs half as much
+    /// time of a processor and knows only the system's congestion control. Zero: never.
+    pub tcp_rtt_max: Duration,
 }
 
 /// Congestion controllers.
@@ -54,6 +57,7 @@ impl Default for Tuning {
             receive_window: 2 << 20,
             send_window: 16 << 20,
             congestion: Congestion::Patient,
+            tcp_rtt_max: Duration::from_millis(10),
         }
     }
 }

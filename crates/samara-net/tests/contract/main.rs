@@ -4,6 +4,8 @@ mod memory;
 #[cfg(feature = "iroh")]
 mod quic;
 mod suite;
+#[cfg(feature = "iroh")]
+mod tcp;
 
 /// One test for each function of the suite.
 macro_rules! contract {

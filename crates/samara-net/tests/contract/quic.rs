@@ -18,10 +18,11 @@ use samara_net::{
 
 use crate::suite::{Host, Node, Pair, Wish, World, frame, linked, outgoing};
 
-const LOOPBACK: SocketAddr =
+pub(crate) const LOOPBACK: SocketAddr =
     SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 0);
 
-struct Quic;
+/// QUIC alone.
+pub(crate) struct Quic;
 
 /// Each node has its own runtime: a node whose runtime is gone is as dead as a killed process.
 fn runtime() -> tokio::runtime::Runtime {
@@ -32,29 +33,36 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
+/// A driver in a runtime of its own, on loopback.
+pub(crate) async fn node(number: u8, wish: Wish, tuning: Tuning) -> Node<IrohDriver> {
+    let (sink, events) = events(wish.events);
+    let options = IrohOptions {
+        bind: Some(LOOPBACK),
+        accept_timeout: Duration::from_secs(2),
+        idle_timeout: Quic::IDLE_TIMEOUT,
+        dial_timeout: Duration::from_secs(5),
+        links_max: wish.links_max,
+        queue_bytes: wish.queue_bytes,
+        frame_len_max: wish.frame_len_max,
+        tuning,
+        ..IrohOptions::direct()
+    };
+    let runtime = runtime();
+    let driver = runtime
+        .spawn(IrohDriver::bind([number; 32], options, sink))
+        .await
+        .expect("no panic")
+        .expect("loopback can be bound");
+    Node { driver, events, host: Host(Some(runtime)), held: VecDeque::new() }
+}
+
 impl World for Quic {
     type Driver = IrohDriver;
     const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
     async fn node(&self, number: u8, wish: Wish) -> Node<IrohDriver> {
-        let (sink, events) = events(wish.events);
-        let options = IrohOptions {
-            bind: Some(LOOPBACK),
-            accept_timeout: Duration::from_secs(2),
-            idle_timeout: Self::IDLE_TIMEOUT,
-            dial_timeout: Duration::from_secs(5),
-            links_max: wish.links_max,
-            queue_bytes: wish.queue_bytes,
-            frame_len_max: wish.frame_len_max,
-            ..IrohOptions::direct()
-        };
-        let runtime = runtime();
-        let driver = runtime
-            .spawn(IrohDriver::bind([number; 32], options, sink))
-            .await
-            .expect("no panic")
-            .expect("loopback can be bound");
-        Node { driver, events, host: Host(Some(runtime)), held: VecDeque::new() }
+        let tuning = Tuning { tcp_rtt_max: Duration::ZERO, ..Tuning::default() };
+        node(number, wish, tuning).await
     }
 
     async fn kill(&self, node: Node<IrohDriver>) {
@@ -76,7 +84,7 @@ crate::contract!(
 );
 
 /// An endpoint of the engine without this crate's manners.
-async fn stranger(alpns: &[&[u8]]) -> Endpoint {
+pub(crate) async fn stranger(alpns: &[&[u8]]) -> Endpoint {
     Endpoint::builder(presets::Minimal)
         .alpns(alpns.iter().map(|alpn| alpn.to_vec()).collect())
         .relay_mode(iroh::RelayMode::Disabled)
@@ -88,12 +96,12 @@ async fn stranger(alpns: &[&[u8]]) -> Endpoint {
         .expect("loopback can be bound")
 }
 
-fn engine_addr(of: &PeerAddr) -> EndpointAddr {
+pub(crate) fn engine_addr(of: &PeerAddr) -> EndpointAddr {
     let id = EndpointId::from_bytes(of.peer.as_bytes()).expect("a key");
     EndpointAddr::new(id).with_addrs(of.direct.iter().copied().map(TransportAddr::Ip))
 }
 
-fn peer_addr(of: &Endpoint) -> PeerAddr {
+pub(crate) fn peer_addr(of: &Endpoint) -> PeerAddr {
     let peer = PeerId::from_bytes(*of.id().as_bytes());
     PeerAddr::at(peer, of.bound_sockets())
 }
@@ -195,9 +203,9 @@ async fn another_protocol_is_incompatible() {
 }
 
 /// A connection, with streams that have these first bytes.
-type Opened = (Connection, Vec<(SendStream, RecvStream)>);
+pub(crate) type Opened = (Connection, Vec<(SendStream, RecvStream)>);
 
-async fn connect(from: &Endpoint, to: &PeerAddr, headers: &[u8]) -> Opened {
+pub(crate) async fn connect(from: &Endpoint, to: &PeerAddr, headers: &[u8]) -> Opened {
     let connection = from.connect(engine_addr(to), ALPN).await.expect("the peer is there");
     let mut streams = Vec::new();
     for header in headers {
@@ -208,7 +216,7 @@ async fn connect(from: &Endpoint, to: &PeerAddr, headers: &[u8]) -> Opened {
     (connection, streams)
 }
 
-fn closed_with(error: &ConnectionError) -> (u64, String) {
+pub(crate) fn closed_with(error: &ConnectionError) -> (u64, String) {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             (close.error_code.into_inner(), String::from_utf8_lossy(&close.reason).into_owned())
@@ -273,6 +281,10 @@ async fn bulk_frames_take_the_four_streams_in_turn() {
 
     let out = (0..8).map(|token| outgoing(Lane::Bulk, &ping(token))).collect();
     bob.driver.send(link, out).expect("there is room");
+    // Nothing is offered where TCP is off.
+    let mut offer = [9; 4];
+    streams[0].1.read_exact(&mut offer).await.expect("open");
+    assert_eq!(offer, [0; 4]);
     for turn in 0..4_u8 {
         let mut bytes = [0; 6];
         streams[1 + usize::from(turn)].1.read_exact(&mut bytes).await.expect("open");

@@ -54,6 +54,14 @@ pub(crate) trait World {
 
     /// An address at which nobody answers.
     fn nobody(&self) -> PeerAddr;
+
+    /// Brings a link that is up into the state that this world is about.
+    async fn settle(&self, _pair: &mut Pair<Self::Driver>) {}
+
+    /// Whether a link that ends like this may have lost its peer without a word.
+    fn is_death(&self, reason: &DownReason) -> bool {
+        *reason == DownReason::TimedOut
+    }
 }
 
 /// One node of a test.
@@ -121,6 +129,21 @@ impl<D: Driver> Node<D> {
         }
     }
 
+    /// Takes events until the link has this carrier, and returns what else came. For worlds.
+    pub(crate) async fn carried_by(&mut self, of: LinkId, carrier: &str) -> Vec<LinkEvent> {
+        let mut others = Vec::new();
+        loop {
+            let event = timeout(PATIENCE, self.events.recv()).await.expect("in time");
+            match event.expect("the driver lives") {
+                LinkEvent::Changed { link, info } if link == of && info.carrier == carrier => {
+                    return others;
+                }
+                LinkEvent::Changed { .. } => {}
+                other => others.push(other),
+            }
+        }
+    }
+
     /// Waits for the end of a link; frames and `Sent` before it are dropped.
     pub(crate) async fn down(&mut self, of: LinkId) -> DownReason {
         loop {
@@ -176,7 +199,7 @@ pub(crate) fn outgoing(lane: Lane, frame: &RawFrame) -> Outgoing {
     Outgoing { lane, frame: frame.encode(false).expect("it fits") }
 }
 
-fn bytes(frames: &[Outgoing]) -> u64 {
+pub(crate) fn bytes(frames: &[Outgoing]) -> u64 {
     frames.iter().map(|out| u64::try_from(out.frame.len()).expect("fits")).sum()
 }
 
@@ -198,7 +221,9 @@ pub(crate) async fn linked<W: World>(world: &W, wish: Wish) -> Pair<W::Driver> {
     assert!(info.frame_len_max <= FRAME_LEN_MAX);
     let (to_alice, info) = bob.up().await;
     assert_eq!(info.peer, alice.driver.local());
-    Pair { alice, bob, to_bob, to_alice }
+    let mut pair = Pair { alice, bob, to_bob, to_alice };
+    world.settle(&mut pair).await;
+    pair
 }
 
 //= rfcs/0001-architecture.md#link-5
@@ -435,7 +460,7 @@ pub(crate) async fn a_silent_death_is_noticed<W: World>(world: &W) {
             other => panic!("{other:?} from a dead peer"),
         }
     };
-    assert_eq!(reason, DownReason::TimedOut);
+    assert!(world.is_death(&reason), "{reason:?}");
     let took = began.elapsed();
     assert!(took < W::IDLE_TIMEOUT * 3, "{took:?} is too long");
     assert!(sent < total, "not all can have been sent");
