@@ -315,7 +315,20 @@ impl Inner {
         let same = rename.from == rename.to;
         let renamed = match dir.rename(&rename.from, &rename.to, rename.replace || same) {
             Ok(()) => Renamed::Done,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Renamed::Taken,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Where the system has no rename that spares what is there, the file has both
+                // names for a moment, and a crash may leave them.
+                let look = |rel: &[u8]| dir.stat(rel).map_err(failed("look at", &path));
+                let (old, new) = (look(&rename.from)?, look(&rename.to)?);
+                let ours = |meta: &Meta| meta.inode == rename.inode;
+                match (old.filter(ours), new.filter(ours)) {
+                    (Some(old), Some(new)) if old.device == new.device => {
+                        dir.remove(&rename.from).map_err(failed("remove", &path))?;
+                        Renamed::Done
+                    }
+                    _ => Renamed::Taken,
+                }
+            }
             Err(error) if is_missing(&error) => {
                 // Renamed before a crash, or removed by the user.
                 let meta = dir.stat(&rename.to).map_err(failed("look at", &path))?;

@@ -145,6 +145,8 @@ fn check(disk: &MemDisk, model: &Model, what: &str) {
     for (path, id) in &model.files {
         assert_eq!(disk.read_file(Path::new(path)).as_ref(), Some(&model.truth[id]), "{what}");
     }
+    let name = |name| disk.read_file(Path::new(name));
+    assert!(name("/home/x").is_none() || name("/home/.x.part").is_none(), "{what}: two names");
     for (id, held) in &model.held {
         let stat = store.stat(id).unwrap().unwrap_or_else(|| panic!("{what}: {id} is gone"));
         assert!(held.difference(&stat.held).is_empty(), "{what}: {held} of {:?}", stat.held);

@@ -548,11 +548,15 @@ impl Dir for MemDir {
         if !replace && state.child(to_dir, name(to)).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        if let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&from_dir) {
-            now.remove(name(from));
-        }
         if let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&to_dir) {
             now.insert(name(to).to_vec(), node);
+        }
+        if !replace {
+            // As on file systems where this takes a link and an unlink: the power can fail between.
+            state.change()?;
+        }
+        if let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&from_dir) {
+            now.remove(name(from));
         }
         Ok(())
     }
