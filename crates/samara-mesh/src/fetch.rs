@@ -8,8 +8,9 @@ use samara_sched::{EndCause, Request, RequestId, WantId};
 use samara_wire::{Data, End, EndCode, Have};
 
 use crate::{
-    io::{CloseReason, Token, WriteRequest},
+    io::{CloseReason, WriteRequest},
     link::LinkId,
+    requests::{Owner, Requests},
 };
 
 /// A WANT that has not ended.
@@ -92,7 +93,7 @@ impl Getter {
         link: LinkId,
         peer: samara_base::PeerId,
         data: Data,
-        token: Token,
+        requests: &mut Requests,
     ) -> Result<Option<Arrival>, CloseReason> {
         let Some(asked) = self.asked.get_mut(&(link, data.want)) else { return Ok(None) };
         let Some(size) = asked.size else {
@@ -111,7 +112,12 @@ impl Getter {
             return Err(CloseReason::Protocol("DATA came twice"));
         }
         let write = WriteRequest {
-            token,
+            token: requests.add(Owner::Write {
+                link,
+                request: asked.request,
+                leaves: (range.start, range.end),
+                bytes: data.bulk_len(),
+            }),
             want: asked.want,
             blob: asked.blob,
             size,

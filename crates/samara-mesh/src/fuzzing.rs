@@ -18,7 +18,8 @@ const LINK: LinkId = LinkId(1);
 
 /// Lets a hostile peer say anything: the input is cut into frames, and bytes that are no frame
 /// decide how the store answers and how time passes. The mesh never panics, answers with frames
-/// that decode, sends nothing after CLOSE, and keeps its outputs in proportion.
+/// that decode, sends nothing after CLOSE, keeps its outputs in proportion and
+/// remembers no request that was answered.
 ///
 /// # Panics
 ///
@@ -54,7 +55,10 @@ pub fn session(data: &[u8]) {
 /// Carries out what the mesh wants, as the dice say.
 fn answer(mesh: &mut Mesh, now: Instant, roll: &mut impl FnMut() -> u8, closed: &mut bool) {
     for _ in 0..2_000 {
-        let Some(output) = mesh.poll_output() else { return };
+        let Some(output) = mesh.poll_output() else {
+            assert_eq!(mesh.requests(), 0, "each request was answered, so none is remembered");
+            return;
+        };
         match output {
             Output::Transmit { link, outgoing } => {
                 assert!(!*closed, "nothing is sent after CLOSE");

@@ -49,6 +49,7 @@ pub mod fuzzing;
 pub mod io;
 pub mod link;
 mod mesh;
+mod requests;
 mod serve;
 mod session;
 

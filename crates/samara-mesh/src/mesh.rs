@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use samara_base::{Instant, PeerId};
 use samara_sched::{
-    Output as Scheduled, RequestId, Scheduler, SourceId, WantError, WantId, WantSpec, WantStatus,
+    Output as Scheduled, Scheduler, SourceId, WantError, WantId, WantSpec, WantStatus,
 };
 use samara_wire::{Cancel, Message, Pong, RUNS_MAX, RawFrame, Want};
 
@@ -16,16 +16,10 @@ use crate::{
     fetch::Getter,
     io::{Accepted, CloseReason, Input, MeshEvent, Output, Token, WriteError},
     link::{DownReason, Lane, LinkEvent, LinkId, LinkInfo},
+    requests::{Owner, Requests},
     serve::Serving,
     session::{Session, SessionState, rights_of},
 };
-
-/// Who gets the answer to a piece of work.
-#[derive(Clone, Copy, Debug)]
-enum Owner {
-    Serve { link: LinkId },
-    Write { link: LinkId, request: RequestId, leaves: (u64, u64), bytes: u64 },
-}
 
 /// Attempts to reach a peer.
 #[derive(Debug)]
@@ -46,8 +40,7 @@ pub struct Mesh {
     scheduler: Scheduler,
     getter: Getter,
     outputs: VecDeque<Output>,
-    owners: BTreeMap<Token, Owner>,
-    tokens: u64,
+    requests: Requests,
     dialing: BTreeMap<PeerId, Dialing>,
     rights: Vec<(PeerId, Bytes)>,
     random: u64,
@@ -66,8 +59,7 @@ impl Mesh {
             scheduler,
             getter: Getter::default(),
             outputs: VecDeque::new(),
-            owners: BTreeMap::new(),
-            tokens: 0,
+            requests: Requests::default(),
             dialing: BTreeMap::new(),
             rights: Vec::new(),
             random: seed | 1,
@@ -179,12 +171,12 @@ impl Mesh {
         match input {
             Input::Link(event) => self.handle_link(event),
             Input::Opened { token, result } => {
-                if let Some(Owner::Serve { link }) = self.owners.remove(&token) {
+                if let Some(Owner::Serve { link }) = self.requests.take(token) {
                     self.with_server(link, |server, serving| server.opened(token, result, serving));
                 }
             }
             Input::Read { token, result } => {
-                if let Some(Owner::Serve { link }) = self.owners.remove(&token) {
+                if let Some(Owner::Serve { link }) = self.requests.take(token) {
                     self.with_server(link, |server, _| server.read(token, result));
                 }
             }
@@ -349,10 +341,9 @@ impl Mesh {
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
         let bytes = data.bulk_len();
         session.bulk_in(bytes)?;
-        self.tokens += 1;
-        let token = Token(self.tokens);
         let number = data.want;
-        let Some(arrival) = self.getter.data(link, session.peer(), data, token)? else {
+        let arrival = self.getter.data(link, session.peer(), data, &mut self.requests)?;
+        let Some(arrival) = arrival else {
             // Sent before our CANCEL arrived.
             if number >= session.next_want {
                 return Err(CloseReason::Protocol("DATA for a want that was never made"));
@@ -360,16 +351,13 @@ impl Mesh {
             session.bulk_done(bytes, &mut self.outputs);
             return Ok(());
         };
-        let request = arrival.request;
-        let leaves = (arrival.leaves.start, arrival.leaves.end);
-        self.scheduler.arrived(self.now, request, arrival.leaves, bytes);
-        self.owners.insert(token, Owner::Write { link, request, leaves, bytes });
+        self.scheduler.arrived(self.now, arrival.request, arrival.leaves, bytes);
         self.outputs.push_back(Output::Write(arrival.write));
         Ok(())
     }
 
     fn handle_written(&mut self, token: Token, result: Result<Accepted, WriteError>) {
-        let Some(Owner::Write { link, request, leaves, bytes }) = self.owners.remove(&token) else {
+        let Some(Owner::Write { link, request, leaves, bytes }) = self.requests.take(token) else {
             return;
         };
         if let Some(session) = self.sessions.get_mut(&link) {
@@ -432,19 +420,12 @@ impl Mesh {
         if session.state != SessionState::Open {
             return None;
         }
-        let (tokens, owners) = (&mut self.tokens, &mut self.owners);
-        let mut next_token = || {
-            *tokens += 1;
-            let token = Token(*tokens);
-            owners.insert(token, Owner::Serve { link });
-            token
-        };
         let block_bytes = session.block_bytes();
         let mut serving = Serving {
             peer: session.info.peer,
             pipe: &mut session.pipe,
             outputs: &mut self.outputs,
-            next_token: &mut next_token,
+            requests: &mut self.requests,
             block_bytes,
             read_ahead_bytes: self.config.read_ahead_bytes,
             wants_max: self.config.wants_per_session_max,
@@ -452,6 +433,12 @@ impl Mesh {
         let result = act(&mut session.server, &mut serving);
         session.server.pump(&mut serving);
         Some(result)
+    }
+
+    /// Requests to the node that it has not answered.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.len()
     }
 
     /// Turns what the scheduler decided into frames, and arms the clock.

@@ -10,7 +10,8 @@ use crate::{
     io::{
         Block, MeshEvent, OpenRequest, Opened, Output, ReadRequest, ServeError, Token, first_block,
     },
-    link::Lane,
+    link::{Lane, LinkId},
+    requests::{Owner, Requests},
     session::Pipe,
 };
 
@@ -68,10 +69,20 @@ pub(crate) struct Serving<'a> {
     pub(crate) peer: PeerId,
     pub(crate) pipe: &'a mut Pipe,
     pub(crate) outputs: &'a mut VecDeque<Output>,
-    pub(crate) next_token: &'a mut dyn FnMut() -> Token,
+    pub(crate) requests: &'a mut Requests,
     pub(crate) block_bytes: u64,
     pub(crate) read_ahead_bytes: u64,
     pub(crate) wants_max: usize,
+}
+
+impl Serving<'_> {
+    /// Asks the store for something, and says by which token the answer will come.
+    fn issue(&mut self, request: impl FnOnce(Token, LinkId) -> Output) -> Token {
+        let link = self.pipe.link();
+        let token = self.requests.add(Owner::Serve { link });
+        self.outputs.push_back(request(token, link));
+        token
+    }
 }
 
 impl Server {
@@ -255,23 +266,25 @@ impl Server {
                 continue;
             };
             progress = true;
-            let token = (serving.next_token)();
             if serve.opened.is_none() {
                 // Nothing more to issue until the store has answered.
                 self.ready.remove(&key);
                 let bytes = serve.wanted.total().saturating_mul(LEAF_BYTES);
                 // A block is at least one group, whatever the peer's frames and credit are.
                 let bytes = bytes.min(serving.block_bytes.max(serve.group.bytes()));
-                serving.outputs.push_back(Output::Open(OpenRequest {
-                    token,
-                    link: serving.pipe.link(),
-                    peer: serving.peer,
-                    blob: serve.blob,
-                    group: serve.group,
-                    ranges: serve.wanted.clone(),
-                    base: serve.known.clone(),
-                    block_bytes: serving.block_bytes,
-                }));
+                let (peer, block_bytes) = (serving.peer, serving.block_bytes);
+                let token = serving.issue(|token, link| {
+                    Output::Open(OpenRequest {
+                        token,
+                        link,
+                        peer,
+                        blob: serve.blob,
+                        group: serve.group,
+                        ranges: serve.wanted.clone(),
+                        base: serve.known.clone(),
+                        block_bytes,
+                    })
+                });
                 self.ahead += bytes;
                 self.slots.push_back(Slot {
                     token,
@@ -288,14 +301,16 @@ impl Server {
                 first_block(&remaining, &remaining, total, serve.group, serving.block_bytes);
             if let Some(range) = block {
                 let bytes = (range.end - range.start) * LEAF_BYTES;
-                serving.outputs.push_back(Output::Read(ReadRequest {
-                    token,
-                    link: serving.pipe.link(),
-                    blob: serve.blob,
-                    group: serve.group,
-                    range: range.clone(),
-                    base: serve.known.union(&serve.issued),
-                }));
+                let token = serving.issue(|token, link| {
+                    Output::Read(ReadRequest {
+                        token,
+                        link,
+                        blob: serve.blob,
+                        group: serve.group,
+                        range: range.clone(),
+                        base: serve.known.union(&serve.issued),
+                    })
+                });
                 serve.issued.insert(range.clone());
                 self.ahead += bytes;
                 self.slots.push_back(Slot { token, want: number, range, bytes, result: None });

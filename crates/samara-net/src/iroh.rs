@@ -108,8 +108,8 @@ use tokio::{
     time::timeout,
 };
 
-use self::{link::Claim, tcp::Tcp};
 pub use self::tuning::{Congestion, Tuning};
+use self::{link::Claim, tcp::Tcp};
 use crate::{
     driver::{BindError, DialError, Driver, LocalAddrs, PeerAddr, SendError},
     events::EventSink,

@@ -213,16 +213,14 @@ fn spawn(
             passed.passed(bytes);
             widen(bytes);
         };
-        let stop =
-            lane::read_bulk(bulk_recv, read_over, frame_len_max, arrived, &to, &from).await;
+        let stop = lane::read_bulk(bulk_recv, read_over, frame_len_max, arrived, &to, &from).await;
         (Part::Read(Lane::Bulk), stop)
     });
     let (to, from) = with();
     let passed = Arc::clone(&traffic);
     tasks.spawn(async move {
         let passed = |bytes| passed.passed(bytes);
-        let stop =
-            lane::write(Lane::Bulk, bulk_send, Some(write_over), passed, &to, &from).await;
+        let stop = lane::write(Lane::Bulk, bulk_send, Some(write_over), passed, &to, &from).await;
         (Part::Write(Lane::Bulk), stop)
     });
     let (shared, connection) = (Arc::clone(shared), connection.clone());

@@ -65,8 +65,10 @@ impl World for Tcp {
         let mut missing = bytes(&out);
         alice.driver.send(*to_bob, out).expect("there is room");
         let mut arrived = Vec::new();
-        let (sent, received) =
-            tokio::join!(alice.carried_by(*to_bob, "quic+tcp"), bob.carried_by(*to_alice, "quic+tcp"));
+        let (sent, received) = tokio::join!(
+            alice.carried_by(*to_bob, "quic+tcp"),
+            bob.carried_by(*to_alice, "quic+tcp")
+        );
         for event in received {
             if let LinkEvent::Frames { lane: Lane::Bulk, frames, .. } = event {
                 arrived.extend(frames);
@@ -165,8 +167,8 @@ async fn open(to: SocketAddr, alpn: &[u8], token: &[u8]) -> io::Result<TlsStream
 /// What takes TLS connections with this secret key.
 fn acceptor(secret: [u8; 32]) -> TlsAcceptor {
     let prefix = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-    let key = any_eddsa_type(&PrivatePkcs8KeyDer::from([&prefix[..], &secret].concat()))
-        .expect("a key");
+    let key =
+        any_eddsa_type(&PrivatePkcs8KeyDer::from([&prefix[..], &secret].concat())).expect("a key");
     let public = *iroh::SecretKey::from_bytes(&secret).public().as_bytes();
     let spki = public_key_to_spki(&alg_id::ED25519, public);
     let key = CertifiedKey::new(vec![CertificateDer::from(spki.to_vec())], key);
