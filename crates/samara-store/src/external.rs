@@ -32,8 +32,10 @@ impl Store {
     /// [`StoreError`].
     pub fn root(&self, path: &Path) -> Result<RootId, StoreError> {
         let path = absolute(path)?;
-        self.inner.disk.open_dir(&path, false).map_err(failed("open", &path))?;
-        self.inner.register(&path, false)
+        let dir = self.inner.disk.open_dir(&path, false).map_err(failed("open", &path))?;
+        let root = self.inner.register(&path, false)?;
+        locked(&self.inner.roots).opened(root, dir);
+        Ok(root)
     }
 
     /// Makes and registers a directory that belongs to the store until it is published: what an
@@ -60,10 +62,11 @@ impl Store {
             // knows the directory again.
             inner.checkpoint()?;
         }
+        let dir = inner.disk.open_dir(&path, !exists).map_err(failed("open", &path))?;
         if !exists {
-            inner.disk.open_dir(&path, true).map_err(failed("create", &path))?;
             inner.disk.sync_parent(&path).map_err(failed("sync", &path))?;
         }
+        locked(&inner.roots).opened(root, dir);
         Ok(root)
     }
 

@@ -42,6 +42,15 @@ impl Roots {
         self.open.remove(&root);
     }
 
+    /// Uses `dir` from now on. Whoever names a directory means the one that has the name now, which
+    /// the user may have made anew since it was opened last.
+    pub(crate) fn opened(&mut self, root: RootId, dir: Arc<dyn Dir>) {
+        if self.open.len() >= OPEN_DIRS_MAX && !self.open.contains_key(&root) {
+            self.open.pop_first();
+        }
+        self.open.insert(root, dir);
+    }
+
     pub(crate) fn next_id(&self) -> RootId {
         RootId(self.rows.last_key_value().map_or(1, |(last, _)| last.0.saturating_add(1)))
     }
@@ -64,10 +73,7 @@ impl Roots {
         }
         let path = self.path(root).unwrap_or_default();
         let dir = disk.open_dir(&path, false).map_err(failed("open", &path))?;
-        if self.open.len() >= OPEN_DIRS_MAX {
-            self.open.pop_first();
-        }
-        self.open.insert(root, Arc::clone(&dir));
+        self.opened(root, Arc::clone(&dir));
         Ok(dir)
     }
 }

@@ -154,6 +154,18 @@ fn what_the_user_removes_meanwhile_does_no_harm() {
     world.store.checkpoint().unwrap();
     let moved = world.store.publish_root(root, &world.dir.path().join("final"));
     assert!(matches!(moved, Err(PublishError::Gone { .. })), "{moved:?}");
+    // And made again in the same process, as a second try of a folder does.
+    let again = world.store.staging_root(&staging).unwrap();
+    let target = Target::File { root: again, rel: b"d/x".to_vec(), mode: 0o644, mtime: None };
+    world.store.remove(&id).unwrap();
+    world.store.receive_small(&id, &target, &data).unwrap();
+    fs::remove_dir_all(&staging).unwrap();
+    assert_eq!(world.store.staging_root(&staging).unwrap(), again);
+    world.store.remove(&id).unwrap();
+    world.store.receive_small(&id, &target, &data).unwrap();
+    world.store.checkpoint().unwrap();
+    world.store.publish_root(again, &world.dir.path().join("final")).unwrap();
+    assert_eq!(fs::read(world.dir.path().join("final/d/x")).unwrap(), data);
 
     let holder = Holder::new(bytes(50_000, 2));
     let target = world.target(b"part");
