@@ -49,7 +49,7 @@ pub(crate) struct Inner {
     pub(crate) readers: Mutex<ReaderCache>,
     poisoned: AtomicBool,
     /// Bytes written since the last checkpoint.
-    unsynced_bytes: AtomicU64,
+    pub(crate) unsynced_bytes: AtomicU64,
     /// Number of the next temporary file.
     temporary: AtomicU64,
     _lock: Box<dyn Lock>,

@@ -1,3 +1,4 @@
+use core::sync::atomic::Ordering;
 use std::{path::Path, path::PathBuf, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
@@ -367,6 +368,15 @@ impl Store {
             },
         };
         Ok(Some(BlobReader::partial(Arc::clone(inner), partial)))
+    }
+
+    /// About how much was written since the last checkpoint began. Unit: bytes.
+    ///
+    /// A checkpoint may run beside writers. Whoever has a thread for it starts one long before
+    /// [`Options::checkpoint_bytes`] and spares the writers the wait.
+    #[must_use]
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.inner.unsynced_bytes.load(Ordering::Relaxed)
     }
 
     /// Makes everything durable that was done before the call: syncs the data, then commits the

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::Clock,
+    flush::{FlushThread, Flusher},
     pool::{Pool, Weigh},
     reception::Reception,
     serve::{Grants, Server},
@@ -87,6 +88,8 @@ pub(crate) struct Engine {
     commands: mpsc::Receiver<Command>,
     readers: Pool<Job>,
     writers: Pool<Job>,
+    /// Ends when the writers have.
+    _flush: FlushThread,
     done: mpsc::Receiver<Vec<Done>>,
     dials: mpsc::Sender<PeerId>,
     dial_failures: mpsc::Receiver<PeerId>,
@@ -122,9 +125,11 @@ impl Engine {
                 Done::Written(request.token, request.want, Err(WriteError::Local))
             }
         };
+        let (flusher, flush) = Flusher::start(store.clone())?;
         let write = move |job| match job {
             Job::Write(reception, request) => {
                 let result = reception.write(&for_writes, &request);
+                flusher.wrote();
                 Done::Written(request.token, request.want, result)
             }
             Job::Open(request) => Done::Opened(request.token, Err(ServeError::Internal)),
@@ -141,6 +146,7 @@ impl Engine {
             commands,
             readers,
             writers,
+            _flush: flush,
             done,
             dials,
             dial_failures,

@@ -43,6 +43,7 @@ mod clock;
 mod engine;
 mod error;
 mod fetch;
+mod flush;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

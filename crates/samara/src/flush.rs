@@ -1,0 +1,57 @@
+//! Checkpoints in the background, so that data travel while others reach the disk.
+
+use std::{
+    io,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread::{self, JoinHandle},
+};
+
+use samara_store::Store;
+
+/// Written bytes that are worth a checkpoint. The store makes one by itself only after four times
+/// as much, and then its writer waits.
+const WORTH: u64 = 64 << 20;
+
+/// The thread that makes checkpoints. Dropping this waits for it, so drop all [`Flusher`]s before.
+#[derive(Debug)]
+pub(crate) struct FlushThread(Option<JoinHandle<()>>);
+
+impl Drop for FlushThread {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // One that panicked has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells the thread what there is to do. It ends with the last clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Flusher {
+    store: Store,
+    due: SyncSender<()>,
+}
+
+impl Flusher {
+    pub(crate) fn start(store: Store) -> io::Result<(Self, FlushThread)> {
+        let (due, asked) = sync_channel(1);
+        let background = store.clone();
+        let thread = thread::Builder::new().name("samara-flush".to_owned()).spawn(move || {
+            while asked.recv().is_ok() {
+                // Short of space, the writer finds out too; after a failed sync, everybody does.
+                if let Err(error) = background.checkpoint() {
+                    tracing::warn!(%error, "a checkpoint failed");
+                }
+            }
+        })?;
+        Ok((Self { store, due }, FlushThread(Some(thread))))
+    }
+
+    /// Something was written.
+    pub(crate) fn wrote(&self) {
+        if self.store.unsynced_bytes() >= WORTH {
+            // If one is asked for already, that will do.
+            let _ = self.due.try_send(());
+        }
+    }
+}
