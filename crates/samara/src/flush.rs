@@ -8,9 +8,9 @@ use std::{
 
 use samara_store::Store;
 
-/// Written bytes that are worth a checkpoint. The store makes one by itself only after four times
+/// Written bytes that are worth a checkpoint. The store makes one by itself only after eight times
 /// as much, and then its writer waits.
-const WORTH: u64 = 64 << 20;
+const WORTH: u64 = 32 << 20;
 
 /// The thread that makes checkpoints. Dropping this waits for it, so drop all [`Flusher`]s before.
 #[derive(Debug)]
