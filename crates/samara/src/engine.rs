@@ -331,12 +331,8 @@ impl Engine {
                 }
                 Output::Write(request) => match self.wants.get(&request.want) {
                     Some(reception) => {
+                        let key = reception.writer(&request);
                         let job = Job::Write(Arc::clone(reception), request);
-                        // Blocks of one want in order; wants spread over the threads.
-                        let key = match &job {
-                            Job::Write(_, request) => request.want.0,
-                            _ => 0,
-                        };
                         self.writers.submit(key, job);
                     }
                     None => {
