@@ -1,9 +1,17 @@
 //! The index: a redb file under the store's own batch of changes that are not committed yet.
 
-use core::panic::AssertUnwindSafe;
-use std::{collections::BTreeMap, io, panic::catch_unwind, sync::Arc};
+use core::{fmt, panic::AssertUnwindSafe};
+use std::{
+    collections::BTreeMap,
+    io,
+    panic::catch_unwind,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use redb::{Builder, Database, ReadableDatabase as _, TableDefinition};
+use redb::{
+    Builder, Database, ReadOnlyTable, ReadableDatabase as _, ReadableTableMetadata as _,
+    TableDefinition,
+};
 
 use crate::{
     disk::{Dir, File, Open},
@@ -125,6 +133,20 @@ impl Batch {
 #[derive(Debug)]
 pub(crate) struct Index {
     db: Database,
+    /// What was committed last, once somebody has asked for it.
+    snapshot: RwLock<Option<Arc<Snapshot>>>,
+}
+
+/// All tables as of one commit, ready to be read: opening one costs more than a look-up.
+struct Snapshot {
+    /// `None`: the table is empty.
+    tables: [Option<ReadOnlyTable<&'static [u8], &'static [u8]>>; Table::ALL.len()],
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
 }
 
 /// Why the index was not opened.
@@ -172,7 +194,7 @@ impl Index {
                 .create_with_backend(Backend(file))
         }));
         match opened {
-            Ok(Ok(db)) => Ok(Self { db }),
+            Ok(Ok(db)) => Ok(Self { db, snapshot: RwLock::default() }),
             Ok(Err(redb::DatabaseError::Storage(redb::StorageError::Io(error)))) => {
                 match error.kind() {
                     // redb reports a file that is not its own, or that ends early, this way.
@@ -207,17 +229,36 @@ impl Index {
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         guarded(|| {
-            let txn = self.db.begin_read().map_err(fault)?;
-            let rows = txn.open_table(table.definition()).map_err(fault)?;
+            let snapshot = self.snapshot()?;
+            let Some(rows) = snapshot.table(table) else { return Ok(None) };
             Ok(rows.get(key).map_err(fault)?.map(|value| value.value().to_vec()))
         })
+    }
+
+    fn snapshot(&self) -> Result<Arc<Snapshot>, StoreError> {
+        let current = self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(current) = current {
+            return Ok(current);
+        }
+        // Taken under the lock, so that none from before a commit is kept after it.
+        let mut slot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = &*slot {
+            return Ok(Arc::clone(current));
+        }
+        let txn = self.db.begin_read().map_err(fault)?;
+        let mut tables = [const { None }; Table::ALL.len()];
+        for (slot, table) in tables.iter_mut().zip(Table::ALL) {
+            let rows = txn.open_table(table.definition()).map_err(fault)?;
+            *slot = (!rows.is_empty().map_err(fault)?).then_some(rows);
+        }
+        Ok(Arc::clone(slot.insert(Arc::new(Snapshot { tables }))))
     }
 
     /// The last row at or before `to`, not before `from`.
     fn last_in(&self, table: Table, from: &[u8], to: &[u8]) -> Result<Option<Row>, StoreError> {
         guarded(|| {
-            let txn = self.db.begin_read().map_err(fault)?;
-            let rows = txn.open_table(table.definition()).map_err(fault)?;
+            let snapshot = self.snapshot()?;
+            let Some(rows) = snapshot.table(table) else { return Ok(None) };
             let row = rows.range(from..=to).map_err(fault)?.next_back();
             let row = row.transpose().map_err(fault)?;
             Ok(row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
@@ -233,8 +274,8 @@ impl Index {
         count: usize,
     ) -> Result<Vec<Row>, StoreError> {
         guarded(|| {
-            let txn = self.db.begin_read().map_err(fault)?;
-            let rows = txn.open_table(table.definition()).map_err(fault)?;
+            let snapshot = self.snapshot()?;
+            let Some(rows) = snapshot.table(table) else { return Ok(Vec::new()) };
             let range = rows.range(from..).map_err(fault)?;
             let mut found = Vec::new();
             for row in range {
@@ -267,8 +308,17 @@ impl Index {
                     .map_err(fault)?;
                 }
             }
-            txn.commit().map_err(fault)
+            txn.commit().map_err(fault)?;
+            *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = None;
+            Ok(())
         })
+    }
+}
+
+impl Snapshot {
+    fn table(&self, table: Table) -> Option<&ReadOnlyTable<&'static [u8], &'static [u8]>> {
+        let at = Table::ALL.iter().position(|other| *other == table)?;
+        self.tables.get(at)?.as_ref()
     }
 }
 

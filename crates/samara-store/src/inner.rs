@@ -49,7 +49,7 @@ pub(crate) struct Inner {
     pub(crate) readers: Mutex<ReaderCache>,
     poisoned: AtomicBool,
     /// Bytes written since the last checkpoint.
-    pub(crate) unsynced_bytes: AtomicU64,
+    unsynced_bytes: AtomicU64,
     /// Number of the next temporary file.
     temporary: AtomicU64,
     _lock: Box<dyn Lock>,
@@ -300,9 +300,14 @@ impl Inner {
 
     /// A checkpoint if enough is waiting for one. Call without any lock held.
     pub(crate) fn maybe_checkpoint(&self) -> Result<(), StoreError> {
-        let due = self.unsynced_bytes.load(Ordering::Relaxed) >= self.options.checkpoint_bytes
-            || self.pending().work.batch.len() >= self.options.checkpoint_rows;
-        if due { self.checkpoint() } else { Ok(()) }
+        if self.is_due(1) { self.checkpoint() } else { Ok(()) }
+    }
+
+    /// Whether this part of what makes a checkpoint due is waiting for one.
+    pub(crate) fn is_due(&self, part: u32) -> bool {
+        let Options { checkpoint_bytes, checkpoint_rows, .. } = self.options;
+        self.unsynced_bytes.load(Ordering::Relaxed) >= checkpoint_bytes / u64::from(part)
+            || self.pending().work.batch.len() >= checkpoint_rows / part as usize
     }
 
     /// Makes durable what was done so far: payload, then index, then acknowledge.

@@ -1,4 +1,3 @@
-use core::sync::atomic::Ordering;
 use std::{path::Path, path::PathBuf, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
@@ -370,13 +369,14 @@ impl Store {
         Ok(Some(BlobReader::partial(Arc::clone(inner), partial)))
     }
 
-    /// About how much was written since the last checkpoint began. Unit: bytes.
+    /// Whether an eighth of what makes the store checkpoint by itself has been written since the
+    /// last time.
     ///
-    /// A checkpoint may run beside writers. Whoever has a thread for it starts one long before
-    /// [`Options::checkpoint_bytes`] and spares the writers the wait.
+    /// That one holds up whoever writes. Another thread that calls [`checkpoint`](Self::checkpoint)
+    /// when this says so spares the writers the wait, since it runs beside them.
     #[must_use]
-    pub fn unsynced_bytes(&self) -> u64 {
-        self.inner.unsynced_bytes.load(Ordering::Relaxed)
+    pub fn wants_checkpoint(&self) -> bool {
+        self.inner.is_due(8)
     }
 
     /// Makes everything durable that was done before the call: syncs the data, then commits the

@@ -8,10 +8,6 @@ use std::{
 
 use samara_store::Store;
 
-/// Written bytes that are worth a checkpoint. The store makes one by itself only after eight times
-/// as much, and then its writer waits.
-const WORTH: u64 = 32 << 20;
-
 /// The thread that makes checkpoints. Dropping this waits for it, so drop all [`Flusher`]s before.
 #[derive(Debug)]
 pub(crate) struct FlushThread(Option<JoinHandle<()>>);
@@ -49,7 +45,7 @@ impl Flusher {
 
     /// Something was written.
     pub(crate) fn wrote(&self) {
-        if self.store.unsynced_bytes() >= WORTH {
+        if self.store.wants_checkpoint() {
             // If one is asked for already, that will do.
             let _ = self.due.try_send(());
         }
