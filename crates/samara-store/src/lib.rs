@@ -53,7 +53,7 @@
 //!
 //! | limit | value |
 //! | --- | --- |
-//! | index cache | 8 MiB ([`Options::cache_bytes`]) |
+//! | index cache | 6 MiB ([`Options::cache_bytes`]) |
 //! | rows that wait for a checkpoint | 32,768 ([`Options::checkpoint_rows`]) |
 //! | bytes that wait for a checkpoint | 256 MiB ([`Options::checkpoint_bytes`]) |
 //! | segment file | 256 MiB, at most 1 GiB ([`Options::segment_bytes`]) |

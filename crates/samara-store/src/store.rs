@@ -35,7 +35,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 256 << 20,
-            cache_bytes: 8 << 20,
+            cache_bytes: 6 << 20,
             checkpoint_bytes: 256 << 20,
             checkpoint_rows: 32_768,
             reserve_bytes: 16 << 20,
