@@ -93,7 +93,8 @@ pub(crate) struct Global {
 pub(crate) struct Network {
     /// Listen at this UDP address, for example 0.0.0.0:4433
     ///
-    /// Without it, on all addresses, at a port that the same store prefers every time.
+    /// Without it, on all addresses, at a port that the same store prefers every time. Where the TCP
+    /// port of the same number is free, near peers send bulk there, which costs less.
     #[arg(long, value_name = "IP:PORT")]
     bind: Option<SocketAddr>,
 

@@ -75,6 +75,7 @@ impl Args {
                 "--stream-window" => args.tuning.stream_receive_window = value()?.parse()?,
                 "--receive-window" => args.tuning.receive_window = value()?.parse()?,
                 "--send-window" => args.tuning.send_window = value()?.parse()?,
+                "--no-tcp" => args.tuning.tcp_rtt_max = Duration::ZERO,
                 "--congestion" => {
                     args.tuning.congestion = match value()?.as_str() {
                         "patient" => Congestion::Patient,

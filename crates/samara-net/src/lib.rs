@@ -65,7 +65,7 @@
 //! - **Close.** What waits on the control lane, and the reason, reach a peer that takes them at once;
 //!   what waits on the bulk lane does not. The peer reports `Remote` with the reason.
 //! - **Death.** A peer that vanishes without a word ends with `TimedOut` after the driver's
-//!   `idle_timeout`.
+//!   `idle_timeout`, or with `Failed` where the carrier notices earlier.
 //! - **Drop.** A driver that is dropped without [`shutdown`](driver::Driver::shutdown) opens no link
 //!   any more. `iroh` then shuts down in the background; `memory` vanishes without a word, which is
 //!   how tests kill a node.
@@ -82,6 +82,7 @@
 //! | received and unread, per QUIC link | 2 MiB, growing to 10 MiB with the path | `Tuning` |
 //! | sent and unacknowledged, per QUIC link | 16 MiB | `Tuning::send_window` |
 //! | QUIC handshakes under way | 64, addresses proven from 32 on | – |
+//! | TCP handshakes under way, per listener | 64, 5 s each | – |
 //! | text of a close | 256 bytes | – |
 //!
 //! # Features

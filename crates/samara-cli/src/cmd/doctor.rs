@@ -13,8 +13,8 @@ mod transfer;
 
 /// Check what works on this machine, and say what to do about the rest
 ///
-/// Looks at the store and its disk, the clock, limits of the system, UDP ports, multicast on the
-/// LAN, the relay, and moves some bytes between two nodes over loopback. Exit code 1 if something
+/// Looks at the store and its disk, the clock, limits of the system, UDP and TCP ports, multicast on
+/// the LAN, the relay, and moves some bytes between two nodes over loopback. Exit code 1 if something
 /// that every transfer needs does not work.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -44,6 +44,7 @@ impl Doctor {
         report.show("open files", disk::open_files())?;
         report.show("udp ipv4", network::udp(core::net::Ipv4Addr::UNSPECIFIED.into()))?;
         report.show("udp ipv6", network::udp(core::net::Ipv6Addr::UNSPECIFIED.into()))?;
+        report.show("tcp", network::tcp())?;
         report.show("multicast", network::multicast())?;
         report.show("loopback", transfer::loopback().await)?;
         report.show("lan discovery", network::discovery().await)?;

@@ -32,8 +32,8 @@ pub struct Tuning {
     pub send_window: u32,
     /// Who decides how fast to send.
     pub congestion: Congestion,
-    /// The longest round trip at which the bulk lane goes over to TCP, which costs half as much
-    /// time of a processor and knows only the system's congestion control. Zero: never.
+    /// The longest round trip at which the bulk lane goes over to TCP, which costs a third of the
+    /// processor time and knows only the system's congestion control. Zero: never.
     pub tcp_rtt_max: Duration,
 }
 

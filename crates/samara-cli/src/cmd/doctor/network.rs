@@ -4,7 +4,10 @@ use core::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use std::{io, net::UdpSocket};
+use std::{
+    io,
+    net::{TcpListener, TcpStream, UdpSocket},
+};
 
 use samara::{
     Node, NodeOptions,
@@ -41,6 +44,23 @@ pub(super) fn udp(ip: IpAddr) -> Finding {
         Err(error) => Finding::fail(
             format!("no port can be opened: {}", plain(&error)),
             "look at the firewall or sandbox of this machine",
+        ),
+    }
+}
+
+/// Whether the bulk of near peers can travel over TCP.
+pub(super) fn tcp() -> Finding {
+    let attempt = || -> io::Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.local_addr()?.port()));
+        TcpStream::connect_timeout(&to, NEAR).map(drop)
+    };
+    match attempt() {
+        Ok(()) => Finding::ok("ports can be opened"),
+        Err(error) => Finding::warn(
+            format!("not available: {}", plain(&error)),
+            "transfers work, but those between near machines are slower; allow TCP at the same port \
+             as UDP in the firewall",
         ),
     }
 }
