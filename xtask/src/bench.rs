@@ -9,11 +9,12 @@ use crate::{
     sh::{self, cargo},
 };
 
-/// `cargo xtask bench [CRATE|peers|loopback]`.
+/// `cargo xtask bench [CRATE|peers|loopback|link-down]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
-    match args.subcommand(&["peers", "loopback"]).as_deref() {
+    match args.subcommand(&["peers", "loopback", "link-down"]).as_deref() {
         Some("peers") => return peers::command(args),
         Some("loopback") => return peers::loopback(args),
+        Some("link-down") => return peers::link_down(args),
         _ => {}
     }
     let (names, rest) = (args.positionals(), args.rest());

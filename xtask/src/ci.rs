@@ -1,4 +1,4 @@
-//! The local CI: the same jobs as the hosted workflows.
+//! The local CI: the jobs of the hosted workflows, but for those on the oldest toolchain and on licences.
 
 use core::time::Duration;
 

@@ -43,6 +43,7 @@ usage: cargo xtask COMMAND [OPTIONS]
                                 compare the release binary with other programs, side by side
   bench loopback [--set rand1g|small10k|small100k|sparse16g] [--programs samara,iroh-blobs]
                                 time, CPU and peak memory of both sides, beside iroh-blobs
+  bench link-down               2 GB between two network namespaces, the link down for 20 s
   e2e [--bin PATH]              drive the samara command over loopback as a script would
   no-std                        build the no_std crates without std
   wasm                          build the no_std crates for wasm32 and run a module under node

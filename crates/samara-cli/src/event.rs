@@ -199,6 +199,15 @@ pub(crate) struct Missing {
     pub(crate) path: PathText,
     pub(crate) start: u64,
     pub(crate) end: u64,
+    /// Who was asked for it.
+    pub(crate) sources: Vec<Failed>,
+}
+
+/// A source that did not deliver a range, and why, in the words of [`Blame`].
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failed {
+    pub(crate) peer: String,
+    pub(crate) fault: &'static str,
 }
 
 /// `get --keep`: what was fetched is served from here too.

@@ -21,7 +21,7 @@ pub(crate) enum Code {
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// Something is here and something is missing, which no source delivers.
+    /// Something is missing that no source delivers. What came is kept.
     Partial = 3,
     /// The sources refuse it, do not have it, or sent something else.
     Unavailable = 4,

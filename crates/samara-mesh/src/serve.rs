@@ -62,6 +62,9 @@ pub(crate) struct Server {
     slots: VecDeque<Slot>,
     /// Bytes issued and not yet handed to the link.
     ahead: u64,
+    /// Requests that the store has not answered and nobody waits for any more, with what they count
+    /// as in `ahead`: a peer that cancels what it asks for holds no more of them than another.
+    orphans: BTreeMap<Token, u64>,
 }
 
 /// What the serving half needs to know of its surroundings.
@@ -138,7 +141,9 @@ impl Server {
         result: Result<Opened, ServeError>,
         serving: &mut Serving<'_>,
     ) {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.token == token) else { return };
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.token == token) else {
+            return self.forget(token);
+        };
         let number = slot.want;
         let Some(serve) = self.wants.get_mut(&number) else { return };
         let opened = match result {
@@ -173,9 +178,15 @@ impl Server {
 
     /// The store answered a [`ReadRequest`].
     pub(crate) fn read(&mut self, token: Token, result: Result<Block, ServeError>) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.token == token) {
-            slot.result = Some(result);
+        match self.slots.iter_mut().find(|slot| slot.token == token) {
+            Some(slot) => slot.result = Some(result),
+            None => self.forget(token),
         }
+    }
+
+    /// The store answered what nobody waits for.
+    fn forget(&mut self, token: Token) {
+        self.ahead -= self.orphans.remove(&token).unwrap_or(0);
     }
 
     /// Sends what is ready, reads ahead, and ends wants, as far as credit and queues allow.
@@ -331,7 +342,12 @@ impl Server {
 
     fn drop_slots(&mut self, number: u64) {
         for slot in self.slots.iter().filter(|slot| slot.want == number) {
-            self.ahead -= slot.bytes;
+            // An Open that was answered has a range, and its result with it.
+            if slot.result.is_some() {
+                self.ahead -= slot.bytes;
+            } else {
+                self.orphans.insert(slot.token, slot.bytes);
+            }
         }
         self.slots.retain(|slot| slot.want != number);
     }

@@ -6,7 +6,7 @@ mod world;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use samara_base::{BlobId, Instant, PeerId, RangeSet};
+use samara_base::{BlobId, Class, GroupLog2, Instant, PeerId, RangeSet};
 use samara_mesh::{
     Mesh, MeshConfig, SessionState,
     io::{Block, CloseReason, Input, Opened, Output, ServeError},
@@ -140,8 +140,8 @@ fn asked(want: u64) -> Want {
     Want {
         want,
         blob: BlobId::from_bytes([9; 32]),
-        group: samara_base::GroupLog2::KIB16,
-        class: samara_base::Class::Bulk,
+        group: GroupLog2::KIB16,
+        class: Class::Bulk,
         ranges: RangeSet::from(0..16),
         known: RangeSet::new(),
         size: Some(16 * 1024),
@@ -559,4 +559,43 @@ fn too_many_wants_are_told_to_come_back() {
     script.hear(asked(0));
     assert!(script.protocol_violation(), "a number in use");
     let _: PeerId = peer(2);
+}
+
+#[test]
+fn a_peer_that_cancels_what_it_asks_for_makes_no_more_work_than_another() {
+    let mut script = Script::open();
+    for number in 0..5_000 {
+        script.hear(Want {
+            want: number,
+            blob: BlobId::from_bytes([9; 32]),
+            group: GroupLog2::KIB16,
+            class: Class::Bulk,
+            ranges: RangeSet::from(0..64),
+            known: RangeSet::new(),
+            size: None,
+        });
+        script.hear(Cancel { want: number });
+    }
+    assert_eq!(script.closed, None);
+    let token = |output: &Output| match output {
+        Output::Open(open) => Some(open.token),
+        _ => None,
+    };
+    let opens: Vec<_> = script.outputs.iter().filter_map(token).collect();
+    assert!(!opens.is_empty() && opens.len() < 100, "{} lie at the store", opens.len());
+    // And what is answered makes room again.
+    script.outputs.clear();
+    for token in opens {
+        script.input(Input::Opened { token, result: Err(ServeError::Unavailable) });
+    }
+    script.hear(Want {
+        want: 5_000,
+        blob: BlobId::from_bytes([9; 32]),
+        group: GroupLog2::KIB16,
+        class: Class::Bulk,
+        ranges: RangeSet::from(0..64),
+        known: RangeSet::new(),
+        size: None,
+    });
+    assert!(script.outputs.iter().filter_map(token).next().is_some());
 }

@@ -147,8 +147,9 @@ pub enum Relay {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "configuration, built by literal")]
 pub struct IrohOptions {
-    /// Socket to bind, and no other. `None`: any free port on all interfaces, IPv4 and IPv6. Port 0
-    /// is any free port.
+    /// UDP socket to bind, and no other. `None`: any free port on all interfaces, IPv4 and IPv6. Port
+    /// 0 is any free port. Unless [`Tuning::tcp_rtt_max`] is zero, TCP listens at the same address:
+    /// at the same port if it is free, else at any.
     pub bind: Option<SocketAddr>,
     /// Relay servers.
     pub relay: Relay,
@@ -374,7 +375,7 @@ impl IrohDriver {
         lock(&self.shared.discovery).clone()
     }
 
-    /// The sockets that are bound.
+    /// The UDP sockets that are bound.
     #[must_use]
     pub fn bound(&self) -> Vec<SocketAddr> {
         self.shared.endpoint.bound_sockets()

@@ -4,7 +4,8 @@
 //! that happens through one bounded [queue of events](events). It decides nothing about blobs and
 //! reads no frame's body. Two drivers are here: [`memory`], links inside one process for tests and
 //! simulations, and `iroh`, QUIC between Ed25519 identities with direct addresses, LAN discovery
-//! and relays. What is *not* here: cryptography, NAT traversal, name services (the engine's), and
+//! and relays, and TLS on TCP beside it for the bulk of near peers. What is *not* here: cryptography
+//! (the engine's and rustls's), NAT traversal, name services (the engine's), and
 //! sessions, retries or scheduling (`samara-mesh`'s).
 //!
 //! ```
@@ -82,7 +83,8 @@
 //! | received and unread, per QUIC link | 2 MiB, growing to 10 MiB with the path | `Tuning` |
 //! | sent and unacknowledged, per QUIC link | 16 MiB | `Tuning::send_window` |
 //! | QUIC handshakes under way | 64, addresses proven from 32 on | – |
-//! | TCP handshakes under way, per listener | 64, 5 s each | – |
+//! | TCP handshakes of others under way | 64, 5 s and 64 KiB each | – |
+//! | bulk within TLS, per link over TCP | 256 KiB out, 80 KiB in | – |
 //! | text of a close | 256 bytes | – |
 //!
 //! # Features

@@ -82,6 +82,8 @@ pub(crate) struct InFlight {
     pub(crate) peer: PeerId,
     /// The size under which its proofs are made: ours, until the source says otherwise.
     pub(crate) size: Option<u64>,
+    /// The groups in which it was asked.
+    pub(crate) group: GroupLog2,
     /// Leaves that have not arrived. Disjoint from those of every other request of the want.
     pub(crate) open: RangeSet,
     /// Leaves that arrived and are being verified and stored.

@@ -4,7 +4,7 @@ use alloc::{
 };
 use core::{ops::Range, time::Duration};
 
-use samara_base::{Class, Instant, LEAF_BYTES, PeerId, RangeSet};
+use samara_base::{Class, GroupLog2, Instant, LEAF_BYTES, PeerId, RangeSet};
 
 use crate::{
     limits::SchedulerLimits,
@@ -381,6 +381,7 @@ impl Scheduler {
         let Some(flight) = self.requests.get(&request) else { return };
         let (id, peer, source, open) =
             (flight.want, flight.peer, flight.source, flight.open.clone());
+        let group = flight.group;
         if let Some(source) = self.sources.get_mut(&source) {
             source.alive = now;
             source.stalled = false;
@@ -391,12 +392,19 @@ impl Scheduler {
         let Some(standing) = want.standings.get_mut(&peer) else { return };
         // A source that says «done» and left something out is taken at its deeds.
         let short = open.union(&missing.intersection(&want.missing));
+        // One bad group of 16 KiB keeps back the larger one around it.
+        let again = group > GroupLog2::KIB16 && !standing.claims(&short).is_empty();
         let fault = match cause {
             EndCause::Done if short.is_empty() => None,
+            EndCause::Done | EndCause::Damaged if again => {
+                standing.fine = standing.fine.union(&standing.claims(&short));
+                standing.damaged |= cause == EndCause::Damaged;
+                None
+            }
             EndCause::Done => {
                 standing.lacks = standing.lacks.union(&short);
                 standing.retry = Some(now + limits.lack_retry);
-                Some(Fault::NotHeld)
+                Some(if standing.damaged { Fault::Damaged } else { Fault::NotHeld })
             }
             EndCause::Damaged => {
                 standing.lacks = standing.lacks.union(&short);

@@ -17,7 +17,7 @@ pub enum Verdict {
     NoProvider,
     /// Every source refused: it does not hold the blob, or we may not have it.
     Unavailable,
-    /// Some ranges are held; no source has the others.
+    /// Ranges are missing, all of them at worst, and no source delivers them.
     Partial {
         /// What is missing. Unit: leaves.
         missing: RangeSet,

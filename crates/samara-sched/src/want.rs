@@ -104,6 +104,11 @@ pub(crate) struct Standing {
     pub(crate) held: Option<RangeSet>,
     /// Leaves that the peer failed to deliver; asked again at `retry`.
     pub(crate) lacks: RangeSet,
+    /// Leaves that it did not deliver in large groups, to be asked for in the smallest that an
+    /// outboard has.
+    pub(crate) fine: RangeSet,
+    /// It found some of `fine` damaged; when asked again, it may merely say that it lacks them.
+    pub(crate) damaged: bool,
     /// Leaves of which it sent false bytes; never asked again.
     pub(crate) bad: RangeSet,
     pub(crate) fault: Option<Fault>,
@@ -126,7 +131,7 @@ impl Standing {
     }
 
     /// Out of `leaves`, what the peer is not known to lack.
-    fn claims(&self, leaves: &RangeSet) -> RangeSet {
+    pub(crate) fn claims(&self, leaves: &RangeSet) -> RangeSet {
         match &self.held {
             Some(held) => leaves.intersection(held).difference(&self.lacks).difference(&self.bad),
             None if self.lacks.is_empty() && self.bad.is_empty() => leaves.clone(),

@@ -132,9 +132,9 @@ impl Batch {
 /// The committed index.
 #[derive(Debug)]
 pub(crate) struct Index {
-    db: Database,
-    /// What was committed last, once somebody has asked for it.
+    /// What was committed last, once somebody has asked for it. Dropped first: it pins pages.
     snapshot: RwLock<Option<Arc<Snapshot>>>,
+    db: Database,
 }
 
 /// All tables as of one commit, ready to be read: opening one costs more than a look-up.

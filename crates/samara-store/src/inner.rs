@@ -457,6 +457,8 @@ impl Inner {
                     crate::partial::remove_files(&*self.dir, *id);
                 }
             }
+        } else {
+            self.pending().work.cleanup.extend_from_slice(&work.cleanup);
         }
         for extent in &work.freed {
             let len = u64::try_from(extent_bytes(extent)).unwrap_or_default();

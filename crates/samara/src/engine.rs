@@ -86,11 +86,12 @@ pub(crate) struct Engine {
     driver: Arc<dyn Driver>,
     links: Events,
     commands: mpsc::Receiver<Command>,
+    /// Before the pools: a thread that waits to answer must find out that nobody listens.
+    done: mpsc::Receiver<Vec<Done>>,
     readers: Pool<Job>,
     writers: Pool<Job>,
     /// Ends when the writers have.
     _flush: FlushThread,
-    done: mpsc::Receiver<Vec<Done>>,
     dials: mpsc::Sender<PeerId>,
     dial_failures: mpsc::Receiver<PeerId>,
     grants: Arc<Grants>,
@@ -168,6 +169,8 @@ impl Engine {
                 // Nobody takes the answers of the disk threads any more: let them end.
                 self.done.close();
                 self.driver.shutdown().await;
+                // The disk threads end here: nothing is written after the answer.
+                let _ = tokio::task::spawn_blocking(move || drop(self)).await;
                 // The caller may have given up waiting.
                 let _ = closing.send(());
                 return;
@@ -188,6 +191,7 @@ impl Engine {
                         self.carry_out();
                         self.done.close();
                         self.driver.shutdown().await;
+                        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
                         return;
                     }
                 },

@@ -6,7 +6,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use samara_store::Store;
+use samara_store::{Store, StoreError};
 
 /// The thread that makes checkpoints. Dropping this waits for it, so drop all [`Flusher`]s before.
 #[derive(Debug)]
@@ -33,10 +33,17 @@ impl Flusher {
         let (due, asked) = sync_channel(1);
         let background = store.clone();
         let thread = thread::Builder::new().name("samara-flush".to_owned()).spawn(move || {
+            let mut failed = false;
             while asked.recv().is_ok() {
                 // Short of space, the writer finds out too; after a failed sync, everybody does.
-                if let Err(error) = background.checkpoint() {
-                    tracing::warn!(%error, "a checkpoint failed");
+                match background.checkpoint() {
+                    Ok(()) => failed = false,
+                    Err(StoreError::Poisoned) => break,
+                    Err(error) if !failed => {
+                        failed = true;
+                        tracing::warn!(%error, "a checkpoint failed");
+                    }
+                    Err(_again) => {}
                 }
             }
         })?;

@@ -47,7 +47,8 @@ pub struct NodeOptions {
     /// Directory of the store; made if it is not there.
     pub store: PathBuf,
     /// UDP address to listen at, and no other. `None`: a port that this store's node always
-    /// prefers, or any free one.
+    /// prefers, or any free one. Bulk of near peers comes to the TCP port of the same number if that
+    /// is free, else to any.
     pub bind: Option<SocketAddr>,
     /// Relay servers for peers that cannot reach each other directly.
     pub relay: Relay,

@@ -6,7 +6,7 @@ use core::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
@@ -81,11 +81,13 @@ impl Grants {
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     store: Store,
+    /// What was said last about a blob that cannot be served: a peer asks for many of its blocks.
+    said: Arc<Mutex<Option<(BlobId, String)>>>,
 }
 
 impl Server {
-    pub(crate) const fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, said: Arc::default() }
     }
 
     /// Looks a blob up and reads its first block.
@@ -98,7 +100,7 @@ impl Server {
             return Err(ServeError::Unavailable);
         }
         let first = request.first_block(size, &held).map(|range| {
-            let block = encode(&reader, request.group, &range, &request.base);
+            let block = self.encode(&reader, request.group, &range, &request.base);
             (range, block)
         });
         Ok(Opened { size, held, first })
@@ -107,7 +109,7 @@ impl Server {
     /// Reads and proves a block.
     pub(crate) fn read(&self, request: &ReadRequest) -> Result<Block, ServeError> {
         let reader = self.reader(&request.blob)?;
-        encode(&reader, request.group, &request.range, &request.base)
+        self.encode(&reader, request.group, &request.range, &request.base)
     }
 
     fn size_proven(&self, blob: &BlobId) -> bool {
@@ -118,32 +120,39 @@ impl Server {
         match self.store.reader(blob) {
             Ok(Some(reader)) => Ok(reader),
             Ok(None) => Err(ServeError::Unavailable),
-            Err(error) => Err(failed(blob, &error)),
+            Err(error) => Err(self.failed(blob, &error)),
         }
     }
-}
 
-//= rfcs/0007-transfer.md#xfer-7
-//# A source MUST NOT send bytes that it has not verified against the blob's id.
-fn encode(
-    reader: &BlobReader,
-    group: GroupLog2,
-    range: &Range<u64>,
-    base: &RangeSet,
-) -> Result<Block, ServeError> {
-    match reader.encode(group, range, base) {
-        Ok(encoded) => Ok(Block { proof: encoded.proof.into(), data: encoded.data }),
-        Err(error) => Err(failed(&reader.id(), &error)),
+    //= rfcs/0007-transfer.md#xfer-7
+    //# A source MUST NOT send bytes that it has not verified against the blob's id.
+    fn encode(
+        &self,
+        reader: &BlobReader,
+        group: GroupLog2,
+        range: &Range<u64>,
+        base: &RangeSet,
+    ) -> Result<Block, ServeError> {
+        match reader.encode(group, range, base) {
+            Ok(encoded) => Ok(Block { proof: encoded.proof.into(), data: encoded.data }),
+            Err(error) => Err(self.failed(&reader.id(), &error)),
+        }
     }
-}
 
-fn failed(blob: &BlobId, error: &ReadError) -> ServeError {
-    tracing::warn!(blob = %blob.fmt_short(), %error, "cannot serve");
-    match error {
-        ReadError::Damaged { ranges } => ServeError::Damaged(ranges.clone()),
-        // Whatever the file is now, it is not this blob: as damaged as can be.
-        ReadError::Changed { .. } => ServeError::Damaged(RangeSet::from(0..u64::MAX)),
-        ReadError::NotHeld { missing } => ServeError::Damaged(missing.clone()),
-        _ => ServeError::Internal,
+    fn failed(&self, blob: &BlobId, error: &ReadError) -> ServeError {
+        let now = Some((*blob, error.to_string()));
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != now {
+            tracing::warn!(blob = %blob.fmt_short(), %error, "cannot serve");
+            *said = now;
+        }
+        drop(said);
+        match error {
+            ReadError::Damaged { ranges } => ServeError::Damaged(ranges.clone()),
+            // Whatever the file is now, it is not this blob: as damaged as can be.
+            ReadError::Changed { .. } => ServeError::Damaged(RangeSet::from(0..u64::MAX)),
+            ReadError::NotHeld { missing } => ServeError::Damaged(missing.clone()),
+            _ => ServeError::Internal,
+        }
     }
 }

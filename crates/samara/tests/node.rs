@@ -259,12 +259,12 @@ async fn damage_at_the_source_is_named_and_a_second_source_mends_it() {
     let out = world.path("out");
     let outcome = bob.fetch(share.ticket.clone(), into(&out)).await.unwrap();
     let Verdict::Partial { missing, .. } = &outcome.verdict else { panic!("{outcome:?}") };
-    assert!(missing.contains(1_000_000 / 1024) && missing.total() <= 64, "{missing}");
+    assert!(missing.contains(1_000_000 / 1024) && missing.total() == 16, "{missing}");
     assert!(!out.exists());
     assert_eq!(outcome.shortfalls.len(), 1);
     let shortfall = &outcome.shortfalls[0];
     assert_eq!((shortfall.peer, shortfall.fault), (peer(1), Fault::Damaged));
-    assert!(shortfall.ranges.contains(1_000_000) && shortfall.ranges.total() <= 65_536);
+    assert!(shortfall.ranges.contains(1_000_000) && shortfall.ranges.total() == 16_384);
 
     // Carol has the same content, from elsewhere; the ticket names both.
     let sound = carol.share([world.file("copy", &data)]).await.unwrap();
@@ -276,7 +276,7 @@ async fn damage_at_the_source_is_named_and_a_second_source_mends_it() {
 
     // The damaged range stays in quarantine.
     let held = alice.ranges(share.imported.id).await.unwrap().unwrap();
-    assert!(!held.contains(1_000_000) && held.total() >= (2 << 20) - 65_536, "{held}");
+    assert!(!held.contains(1_000_000) && held.total() == (2 << 20) - 16_384, "{held}");
 }
 
 #[tokio::test]

@@ -86,29 +86,56 @@ pub(super) fn command(mut args: Args) -> Result<()> {
             .run()?;
     }
     eprintln!("\nall runs are lines of {}", scratch.join("results.jsonl").display());
-    cmd("python3").arg(harness.join("report.py")).arg(scratch.join("results.jsonl")).run()
+    cmd("python3").arg(harness.join("report.py")).arg(scratch.join("results.jsonl")).run()?;
+    // iroh-blobs has a driver of its own, which counts fetch and export apart.
+    if scenarios.split(',').any(|name| name == "A") && wanted.is_none() {
+        eprintln!("\n== beside iroh-blobs, over loopback");
+        beside_iroh(&harness, &scratch, set.as_deref().unwrap_or("rand1g"), BESIDE, reps)?;
+    }
+    Ok(())
+}
+
+/// What `loopback` runs by default.
+const BESIDE: &str = "samara,iroh-blobs";
+
+/// `cargo xtask bench link-down [--scratch DIR]`.
+pub(super) fn link_down(mut args: Args) -> Result<()> {
+    let scratch: Option<PathBuf> = args.option("--scratch")?;
+    args.finish()?;
+    let scratch = scratch_dir(scratch)?;
+    let samara = release_binary()?;
+    cmd("sh").args([Path::new("benches/peers/link_down.sh"), &samara, &scratch]).run()
 }
 
 /// `cargo xtask bench loopback [--set NAME] [--programs LIST] [--reps N] [--scratch DIR]`.
 pub(super) fn loopback(mut args: Args) -> Result<()> {
     let set = args.option("--set")?.unwrap_or_else(|| "rand1g".to_owned());
-    let programs = args.option("--programs")?.unwrap_or_else(|| "samara,iroh-blobs".to_owned());
+    let programs = args.option("--programs")?.unwrap_or_else(|| BESIDE.to_owned());
     let reps: usize = args.option("--reps")?.unwrap_or(3);
     let scratch: Option<PathBuf> = args.option("--scratch")?;
     args.finish()?;
-    let (harness, scratch) = (harness()?, scratch_dir(scratch)?);
+    beside_iroh(&harness()?, &scratch_dir(scratch)?, &set, &programs, reps)
+}
+
+fn beside_iroh(
+    harness: &Path,
+    scratch: &Path,
+    set: &str,
+    programs: &str,
+    reps: usize,
+) -> Result<()> {
     let mut pairs = Vec::new();
     for name in programs.split(',') {
         let binary = match name {
             "samara" => release_binary()?,
-            "iroh-blobs" => blobbench(&harness, &scratch)?,
+            "iroh-blobs" => blobbench(harness, scratch)?,
             other => bail!("no program `{other}`: samara, iroh-blobs"),
         };
         pairs.push(format!("{name}={}", binary.display()));
     }
-    let data = data_set(&harness, &scratch, &set)?;
+    let data = data_set(harness, scratch, set)?;
     cmd("python3")
-        .args([Path::new("benches/peers/loopback.py"), &data, &scratch])
+        .args([Path::new("benches/peers/loopback.py"), &data, scratch])
         .arg(reps.to_string())
         .args(pairs)
         .run()

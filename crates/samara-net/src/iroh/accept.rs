@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use iroh::endpoint::Incoming;
+use samara_base::PeerId;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -60,7 +61,9 @@ async fn greet(
             return Err("another protocol".to_owned());
         }
         // Before the offer, so that whoever follows it is expected.
-        let expected = shared.tcp.expect(&connection).ok();
+        let peer = PeerId::from_bytes(*connection.remote_id().as_bytes());
+        let barred = shared.tcp.is_barred(peer);
+        let expected = shared.tcp.expect(&connection).ok().filter(|_expected| !barred);
         let offer = if expected.is_some() { shared.tcp.offer() } else { [0; OFFER_LEN] };
         match link::accept(&connection, offer).await {
             Ok(streams) => Ok((connection, streams, Claim::Waits(expected))),

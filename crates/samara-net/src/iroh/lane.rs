@@ -16,7 +16,7 @@ use samara_mesh::link::{Encoded, FrameError, FrameReader, Lane, LinkEvent, RawFr
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     sync::oneshot,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::tcp::{OFFER_LEN, Reading, Writing};
@@ -78,11 +78,12 @@ pub(super) enum Stop {
 }
 
 /// Writes what is queued until the queue is sealed and empty, then ends the streams and waits until
-/// the peer has all of it. Goes over to the TCP connection that comes by `over`, if one does.
+/// the peer has all of it. Goes over to the TCP connection that comes by `over`, if one does, and
+/// gives it up when it takes nothing for so long.
 pub(super) async fn write(
     lane: Lane,
     mut stripes: Vec<SendStream>,
-    mut over: Option<oneshot::Receiver<Writing>>,
+    mut over: Option<(oneshot::Receiver<Writing>, Duration)>,
     mut passed: impl FnMut(u64),
     handle: &Handle,
     sink: &EventSink,
@@ -98,9 +99,11 @@ pub(super) async fn write(
         //= rfcs/0001-architecture.md#link-9
         //# A side that goes over to TCP MUST end its direction of the four bulk streams behind its last
         //# frame there, and carry every later bulk frame on the TCP connection.
-        if let Some(tcp) = over.as_mut().and_then(|over| over.try_recv().ok()) {
+        if let Some((over, patience)) = &mut over
+            && let Ok(tcp) = over.try_recv()
+        {
             finish(&mut stripes);
-            return write_tcp(tcp, frames, handle, sink).await;
+            return write_tcp(tcp, *patience, frames, handle, sink).await;
         }
         let bytes = frames.iter().map(frame_len).sum();
         passed(bytes);
@@ -148,9 +151,11 @@ fn finish(stripes: &mut [SendStream]) {
     }
 }
 
-/// Writes `frames` and whatever is queued after them, until the queue is sealed and empty.
+/// Writes `frames` and whatever is queued after them, until the queue is sealed and empty. Ends when
+/// the system takes nothing for longer than `patience`, which it may do for minutes by itself.
 async fn write_tcp(
     mut to: Writing,
+    patience: Duration,
     mut frames: Vec<Encoded>,
     handle: &Handle,
     sink: &EventSink,
@@ -161,8 +166,10 @@ async fn write_tcp(
         let parts = frames.drain(..).flat_map(Encoded::into_parts);
         pieces.0.extend(parts.filter(|piece| !piece.is_empty()));
         let written = async {
-            to.write_all_buf(&mut pieces).await?;
-            to.flush().await
+            while pieces.has_remaining() {
+                timeout(patience, to.write_buf(&mut pieces)).await??;
+            }
+            timeout(patience, to.flush()).await?
         };
         if let Err(error) = written.await {
             return tcp_ended(error.to_string()).await;

@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     IrohOptions, Shared, failure,
     lane::{self, Stop},
-    tcp::{Expected, OFFER_LEN},
+    tcp::{self, Expected, OFFER_LEN},
     upgrade::{Halves, Role, Traffic, upgrade},
     window::Window,
 };
@@ -218,9 +218,10 @@ fn spawn(
     });
     let (to, from) = with();
     let passed = Arc::clone(&traffic);
+    let over = (write_over, tcp::patience(shared.options.idle_timeout));
     tasks.spawn(async move {
         let passed = |bytes| passed.passed(bytes);
-        let stop = lane::write(Lane::Bulk, bulk_send, Some(write_over), passed, &to, &from).await;
+        let stop = lane::write(Lane::Bulk, bulk_send, Some(over), passed, &to, &from).await;
         (Part::Write(Lane::Bulk), stop)
     });
     let (shared, connection) = (Arc::clone(shared), connection.clone());
@@ -317,6 +318,9 @@ async fn carry(
                 Ok((_, Stop::Broken(reason))) => {
                     // Mostly the connection is gone, and knows better why.
                     if let Some(error) = connection.close_reason() {
+                        if failure::is_of_tcp(&error) {
+                            shared.tcp.bar(handle.peer);
+                        }
                         return failure::down(&error);
                     }
                     connection.close(CODE_PROTOCOL, b"a lane was reset");

@@ -12,7 +12,7 @@ use std::{
 use iroh::endpoint::Connection;
 use rustls::pki_types::ServerName;
 use samara_base::PeerId;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf},
     net::{TcpListener, TcpStream},
@@ -37,7 +37,7 @@ const BAR: Duration = Duration::from_secs(60);
 const BARRED_MAX: usize = 1024;
 
 /// Read from the socket at once. Unit: bytes. The TLS engine takes 4 KiB at a time.
-const READ_BUFFER: usize = 128 << 10;
+const READ_BUFFER: usize = 64 << 10;
 
 /// What the TLS engine holds on the way out. Unit: bytes.
 const WRITE_BUFFER: usize = 256 << 10;
@@ -73,6 +73,8 @@ pub(super) struct Tcp {
     ports: [u16; 2],
     expected: Mutex<BTreeMap<Token, oneshot::Sender<Stream>>>,
     barred: Mutex<BTreeMap<PeerId, Instant>>,
+    /// One permit for each handshake that a peer may have under way.
+    handshakes: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Tcp {
@@ -99,7 +101,9 @@ impl Tcp {
                 continue;
             }
             let any = SocketAddr::new(addr.ip(), 0);
-            match listen(*addr).or_else(|_taken| listen(any)) {
+            // Nobody would dial a system's port, so it is left to others.
+            let same = if addr.port() < PORT_MIN { any } else { *addr };
+            match listen(same).or_else(|_taken| listen(any)) {
                 Ok(listener) => {
                     *port = listener.local_addr().map_or(0, |addr| addr.port());
                     listeners.push(listener);
@@ -108,7 +112,8 @@ impl Tcp {
             }
         }
         let (expected, barred) = (Mutex::default(), Mutex::default());
-        (Self { acceptor, ports, expected, barred }, listeners)
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        (Self { acceptor, ports, expected, barred, handshakes }, listeners)
     }
 
     /// What a peer that dialled is told.
@@ -211,17 +216,20 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 fn prepare(tcp: &TcpStream, idle: Duration) {
     // An error here means that the connection is gone, which its first use tells.
     let _ = tcp.set_nodelay(true);
-    // Unacknowledged data end the connection when they would have ended a QUIC connection, with
-    // some patience for a reader that takes nothing for a while.
+    // Both sides notice a path that is dead for TCP and not for QUIC, whether data travel or not.
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle));
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = SockRef::from(tcp).set_tcp_user_timeout(Some(idle * 2));
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = (SockRef::from(tcp), idle);
+    let _ = SockRef::from(tcp).set_tcp_user_timeout(Some(patience(idle)));
+}
+
+/// How long data may stay unacknowledged: as long as on a QUIC connection, and as long again for a
+/// reader that takes nothing for a while.
+pub(super) fn patience(idle: Duration) -> Duration {
+    idle.saturating_mul(2)
 }
 
 /// Takes connections until the endpoint closes.
 pub(super) async fn accept(shared: Weak<Shared>, listener: TcpListener) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         let accepted = listener.accept().await;
         let Some(shared) = shared.upgrade() else { return };
@@ -235,15 +243,18 @@ pub(super) async fn accept(shared: Weak<Shared>, listener: TcpListener) {
                 continue;
             }
         };
-        let Ok(handshake) = Arc::clone(&handshakes).try_acquire_owned() else { continue };
-        tokio::spawn(async move {
+        let handshakes = Arc::clone(&shared.tcp.handshakes);
+        let Ok(handshake) = handshakes.try_acquire_owned() else { continue };
+        // A stranger's socket keeps nothing alive.
+        let closed = shared.endpoint.closed();
+        tokio::spawn(closed.run_until(async move {
             match timeout(HANDSHAKE_TIMEOUT, greet(&shared, tcp)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a TCP connection is not a link's"),
                 Err(_elapsed) => tracing::debug!("a TCP connection showed no token"),
             }
             drop(handshake);
-        });
+        }));
     }
 }
 

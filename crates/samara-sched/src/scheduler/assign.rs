@@ -42,7 +42,8 @@ impl Scheduler {
                 continue;
             }
             let offered = offered(want, &peer, &unassigned);
-            if let Some((group, ranges)) = pick(want, &offered, budget) {
+            let fine = want.standings.get(&peer).map(|standing| &standing.fine);
+            if let Some((group, ranges)) = pick(want, &offered, fine, budget) {
                 let bytes = charge(&ranges);
                 if bytes <= room || idle {
                     found = Some((*key, group, ranges, bytes));
@@ -78,6 +79,7 @@ impl Scheduler {
             source: source_id,
             peer,
             size: want.size,
+            group,
             open: ranges,
             arrived: RangeSet::new(),
             ended: false,
@@ -110,23 +112,40 @@ pub(super) fn charge(leaves: &RangeSet) -> u64 {
 /// not proven.
 //= rfcs/0007-transfer.md#xfer-6
 //# A getter MUST ask for whole groups only.
-fn pick(want: &Want, offered: &RangeSet, budget: u64) -> Option<(GroupLog2, RangeSet)> {
-    let run = offered.runs().first()?;
+fn pick(
+    want: &Want,
+    offered: &RangeSet,
+    fine: Option<&RangeSet>,
+    budget: u64,
+) -> Option<(GroupLog2, RangeSet)> {
+    let mut run = offered.runs().first()?.clone();
+    let mut most = want.spec.group;
+    //= rfcs/0007-transfer.md#xfer-16
+    //# A getter SHOULD ask once more, in groups of 16 KiB, for what a source that claims to hold it did not deliver in larger groups.
+    let border = fine.and_then(|fine| fine.runs().iter().find(|fine| fine.end > run.start));
+    if let Some(border) = border {
+        if border.start <= run.start {
+            most = most.min(GroupLog2::KIB16);
+            run.end = run.end.min(border.end);
+        } else {
+            run.end = run.end.min(border.start);
+        }
+    }
     let total = want.leaves();
     let fits = |group: GroupLog2| {
         run.start % group.leaves() == 0
             && (run.end >= total || run.start + group.leaves() <= run.end)
     };
-    let group = (0..=want.spec.group.get())
+    let group = (0..=most.get())
         .rev()
         .filter_map(GroupLog2::new)
         .find(|group| fits(*group))
         .unwrap_or(GroupLog2::MIN);
     let wish = (budget / LEAF_BYTES).max(group.leaves());
     let mut end = run.end.min(run.start.saturating_add(wish));
-    if group < want.spec.group {
+    if group < most {
         // Only up to the next border of the wanted size, to go on there with larger groups.
-        let border = (run.start | (want.spec.group.leaves() - 1)) + 1;
+        let border = (run.start | (most.leaves() - 1)) + 1;
         end = end.min(border);
     }
     if end < total {

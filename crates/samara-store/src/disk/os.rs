@@ -301,7 +301,11 @@ fn rename_no_replace<P: rustix::path::Arg + Copy>(
         return result;
     }
     sys::linkat(&from_dir, from, &to_dir, to, AtFlags::empty())?;
-    Ok(sys::unlinkat(&from_dir, from, AtFlags::empty())?)
+    sys::unlinkat(&from_dir, from, AtFlags::empty()).map_err(|error| {
+        // As if nothing had been done, as far as that is possible.
+        let _ = sys::unlinkat(&to_dir, to, AtFlags::empty());
+        error.into()
+    })
 }
 
 /// The system's own call for it; `None` where the system or the file system has none.

@@ -4,7 +4,7 @@ use samara::{Fault, Outcome, Shortfall, Verdict};
 use samara_base::{LEAF_BYTES, RangeSet};
 
 use crate::{
-    event::{self, Missing, PathText, Ranges},
+    event::{self, Failed, Missing, PathText, Ranges},
     exit::Code,
     units::{Bytes, Time},
 };
@@ -92,25 +92,34 @@ fn missing(outcome: &Outcome) -> Vec<Missing> {
             let at = |leaf: u64| leaf.saturating_mul(LEAF_BYTES).min(size);
             at(run.start)..at(run.end)
         });
-        return entries(&outcome.root.to_string(), b"", &bytes.collect());
+        return entries(&outcome.root.to_string(), b"", &bytes.collect(), &outcome.shortfalls);
     }
     // Of a collection: what the sources of each file did not deliver.
     let mut all: Vec<Missing> = Vec::new();
     for Shortfall { blob, path, ranges, .. } in &outcome.shortfalls {
         let id = blob.to_string();
         if all.iter().all(|known| known.id != id) {
-            all.extend(entries(&id, path, ranges));
+            let of_blob = |other: &&Shortfall| other.blob == *blob;
+            let of_blob: Vec<_> = outcome.shortfalls.iter().filter(of_blob).cloned().collect();
+            all.extend(entries(&id, path, ranges, &of_blob));
         }
     }
     all
 }
 
-fn entries(id: &str, path: &[u8], ranges: &RangeSet) -> Vec<Missing> {
+fn entries(id: &str, path: &[u8], ranges: &RangeSet, shortfalls: &[Shortfall]) -> Vec<Missing> {
+    let failed = |run: &core::ops::Range<u64>| {
+        // No ranges: nothing of the blob came.
+        let concerns = |it: &&Shortfall| it.ranges.is_empty() || it.ranges.intersects(run);
+        let failed = |it: &Shortfall| Failed { peer: it.peer.to_string(), fault: word(it.fault) };
+        shortfalls.iter().filter(concerns).map(failed).collect()
+    };
     let entry = |run: &core::ops::Range<u64>| Missing {
         id: id.to_owned(),
         path: PathText::new(path),
         start: run.start,
         end: run.end,
+        sources: failed(run),
     };
     ranges.runs().iter().map(entry).collect()
 }
@@ -135,18 +144,11 @@ pub(super) fn blame(shortfall: &Shortfall) -> event::Blame<'_> {
     let ranges_text = if ranges.is_empty() {
         String::new()
     } else {
-        format!(": {}", list(&entries("", path, ranges)))
+        format!(": {}", list(&entries("", path, ranges, &[])))
     };
     event::Blame {
         peer: peer.to_string(),
-        fault: match fault {
-            Fault::NotHeld => "not_held",
-            Fault::Damaged => "damaged",
-            Fault::Lied => "lied",
-            Fault::Refused => "refused",
-            Fault::Failed => "failed",
-            _ => "other",
-        },
+        fault: word(*fault),
         message: format!("source {} {fault}{ranges_text}", peer.fmt_short()),
         id: blob.to_string(),
         path: PathText::new(path),
@@ -168,5 +170,17 @@ pub(super) fn event(outcome: &Outcome, verdict: &'static str, message: String) -
         path: None,
         path_hex: None,
         missing: missing(outcome),
+    }
+}
+
+/// A fault in a word, for programs.
+const fn word(fault: Fault) -> &'static str {
+    match fault {
+        Fault::NotHeld => "not_held",
+        Fault::Damaged => "damaged",
+        Fault::Lied => "lied",
+        Fault::Refused => "refused",
+        Fault::Failed => "failed",
+        _ => "other",
     }
 }
