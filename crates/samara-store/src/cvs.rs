@@ -17,7 +17,7 @@ use crate::{
 /// Outboards of up to this many values are kept in memory and in the index; longer ones have files.
 pub(crate) const MEMORY_CVS_MAX: u64 = 64;
 /// Length of the header of an outboard file. Unit: bytes.
-const OB_HEADER_LEN: u64 = 64;
+const OB_HEADER_LEN: usize = 64;
 const OB_MAGIC: &[u8; 8] = b"SamaraOb";
 
 /// Where the values of the groups that are held are kept.
@@ -49,7 +49,7 @@ impl Cvs {
         let path = join(inner.dir.path(), &partial_path(id, "ob"));
         let meta = file.meta().map_err(|error| StoreError::io("stat", &path, error))?;
         if meta.size == 0 {
-            let mut header = [0; OB_HEADER_LEN as usize];
+            let mut header = [0; OB_HEADER_LEN];
             let fields = [OB_MAGIC, tree.size().to_le_bytes().as_slice(), id.as_bytes()].concat();
             if let Some(place) = header.get_mut(..fields.len()) {
                 place.copy_from_slice(&fields);
@@ -77,7 +77,8 @@ impl Cvs {
                 for run in values.chunk_by(|(a, _), (b, _)| a + 1 == *b) {
                     let Some((first, _)) = run.first() else { continue };
                     let bytes: Vec<u8> = run.iter().flat_map(|(_, cv)| cv.0).collect();
-                    let at = first.saturating_mul(Cv::LEN as u64).saturating_add(OB_HEADER_LEN);
+                    let at =
+                        first.saturating_mul(Cv::LEN as u64).saturating_add(OB_HEADER_LEN as u64);
                     file.write_at(&bytes, at)
                         .map_err(|error| StoreError::io("write", "partial outboard", error))?;
                 }
@@ -98,7 +99,8 @@ impl CvSource for Cvs {
             }
             Self::File { file, .. } => {
                 let mut bytes = vec![0; out.len() * Cv::LEN];
-                let at = first_group.saturating_mul(Cv::LEN as u64).saturating_add(OB_HEADER_LEN);
+                let at =
+                    first_group.saturating_mul(Cv::LEN as u64).saturating_add(OB_HEADER_LEN as u64);
                 file.read_at(&mut bytes, at)
                     .map_err(|error| StoreError::io("read", "partial outboard", error))?;
                 cvs_of(&bytes, out);

@@ -69,6 +69,11 @@
 //! | `tracing` | no | events on recovery, checkpoints, quarantine and changed files |
 //! | `fuzzing` | no | entry points of the fuzz targets; not stable |
 #![forbid(unsafe_code)]
+// Bytes of others get here: no index that may be wrong, no number that may be cut.
+#![cfg_attr(
+    not(any(test, feature = "fuzzing")),
+    warn(clippy::cast_possible_truncation, clippy::indexing_slicing)
+)]
 
 mod cvs;
 pub mod disk;

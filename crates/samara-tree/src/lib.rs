@@ -72,6 +72,11 @@
 //! | `fuzzing` | no | entry points for fuzzers; unstable |
 #![no_std]
 #![forbid(unsafe_code)]
+// Bytes of others get here: no index that may be wrong, no number that may be cut.
+#![cfg_attr(
+    not(any(test, feature = "fuzzing")),
+    warn(clippy::cast_possible_truncation, clippy::indexing_slicing)
+)]
 
 extern crate alloc;
 

@@ -53,8 +53,9 @@ impl Node {
     /// Height above the leaves: base-2 logarithm of the leaves, rounded up.
     #[must_use]
     pub const fn level(self) -> u8 {
-        // At most 54, so the cast is lossless.
-        self.leaves().next_power_of_two().trailing_zeros() as u8
+        #[allow(clippy::cast_possible_truncation, reason = "at most 54")]
+        let level = self.leaves().next_power_of_two().trailing_zeros() as u8;
+        level
     }
 
     /// The two children, or `None` for a leaf.

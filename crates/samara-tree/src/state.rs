@@ -50,6 +50,7 @@ pub(crate) struct Top {
 impl Top {
     fn new(tree: Tree) -> Self {
         let width = tree.leaves().div_ceil(TOP_WIDTH_MAX).next_power_of_two();
+        #[allow(clippy::cast_possible_truncation, reason = "at most 64")]
         let level = (width.trailing_zeros() as u8).max(GroupLog2::KIB16.get());
         Self { level, cvs: BTreeMap::new() }
     }

@@ -64,6 +64,11 @@
 //! | `fuzzing` | no | the property functions that the fuzz targets call; not stable |
 #![no_std]
 #![forbid(unsafe_code)]
+// Bytes of others get here: no index that may be wrong, no number that may be cut.
+#![cfg_attr(
+    not(any(test, feature = "fuzzing")),
+    warn(clippy::cast_possible_truncation, clippy::indexing_slicing)
+)]
 
 extern crate alloc;
 #[cfg(feature = "std")]
