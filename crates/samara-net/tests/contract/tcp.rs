@@ -502,6 +502,24 @@ async fn a_peer_whose_tcp_broke_is_left_on_quic_for_a_while() {
 }
 
 #[tokio::test]
+async fn tcp_that_takes_nothing_is_given_up_although_quic_lives() {
+    let mut alice = Tcp.node(1, Wish::default()).await;
+    let host = Host::new().await;
+    let Accepted { connection, mut streams, link } = host.accept(&mut alice).await;
+    enough(&mut streams).await;
+    let (tcp, _) = host.listener.accept().await.expect("alice tries");
+    let mut stream = acceptor(host.secret()).accept(tcp).await.expect("alice believes it");
+    stream.read_exact(&mut [0; 32]).await.expect("a token");
+    alice.carried_by(link, "quic+tcp").await;
+    // More than the buffers of both systems hold, and nobody reads it.
+    let out = (0..600).map(|n| outgoing(Lane::Bulk, &frame(n, 100_000))).collect();
+    alice.driver.send(link, out).expect("there is room");
+    assert!(matches!(alice.down(link).await, DownReason::Failed { .. }));
+    assert_eq!(closed_with(&connection.closed().await).0, 2);
+    host.endpoint.close().await;
+}
+
+#[tokio::test]
 async fn a_port_that_answers_nobody_leaves_the_link_on_quic() {
     let mut alice = Tcp.node(1, Wish::default()).await;
     let mut host = Host::new().await;
