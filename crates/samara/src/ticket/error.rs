@@ -120,13 +120,13 @@ impl fmt::Display for TicketError {
             ),
             Self::Truncated { missing } => write!(
                 f,
-                "the ticket is cut off: at least {missing} characters are missing at its end; copy \
-                 all of it"
+                "the ticket is cut off; characters missing at its end, at least: {missing}; copy all \
+                 of it"
             ),
             Self::Extra { extra } => write!(
                 f,
-                "the ticket is {extra} characters too long: copy only the ticket, without the text \
-                 around it"
+                "the ticket is too long, by characters: {extra}; copy only the ticket, without the \
+                 text around it"
             ),
             Self::Checksum => {
                 f.write_str("one or more characters of the ticket are wrong: copy it again")
