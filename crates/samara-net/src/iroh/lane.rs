@@ -7,7 +7,7 @@
 use core::{mem, pin::pin, task::Poll, time::Duration};
 use std::{
     collections::VecDeque,
-    io::{ErrorKind, IoSlice},
+    io::{self, ErrorKind, IoSlice},
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -16,7 +16,7 @@ use samara_mesh::link::{Encoded, FrameError, FrameReader, Lane, LinkEvent, RawFr
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     sync::oneshot,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::tcp::{OFFER_LEN, Reading, Writing};
@@ -32,6 +32,9 @@ const WRITE_BATCH: u64 = 64 << 10;
 
 /// The same on TCP, which has no windows of its own above the system's. Unit: bytes.
 const WRITE_BATCH_TCP: u64 = 256 << 10;
+
+/// A TCP connection that carried the lane for so long is not the way's fault when it ends.
+const TCP_PROVEN: Duration = Duration::from_secs(3);
 
 /// How long the QUIC connection has to tell why the TCP connection ended.
 const TCP_GRACE: Duration = Duration::from_secs(1);
@@ -70,9 +73,13 @@ pub(super) enum Stop {
     /// What came is not a frame.
     Protocol(FrameError),
     /// The stream is gone, and mostly the connection with it.
-    Broken(String),
+    Broken(io::Error),
     /// The bulk lane's TCP connection ended, and the QUIC connection did not soon after.
-    TcpEnded(String),
+    TcpEnded {
+        reason: String,
+        /// Whether another connection would fare no better, as far as can be told.
+        again: bool,
+    },
     /// Nobody takes events.
     NodeGone,
 }
@@ -125,8 +132,10 @@ pub(super) async fn write(
             };
             match written {
                 Ok(()) => pieces.clear(),
-                Err(WriteError::Stopped(_code)) => return Stop::Broken("lane stopped".to_owned()),
-                Err(error) => return Stop::Broken(error.to_string()),
+                Err(WriteError::Stopped(_code)) => {
+                    return Stop::Broken(io::Error::other("lane stopped"));
+                }
+                Err(error) => return Stop::Broken(error.into()),
             }
         }
         //= rfcs/0001-architecture.md#link-6
@@ -161,6 +170,7 @@ async fn write_tcp(
     sink: &EventSink,
 ) -> Stop {
     let mut pieces = Pieces::default();
+    let began = Instant::now();
     loop {
         let bytes = frames.iter().map(frame_len).sum();
         let parts = frames.drain(..).flat_map(Encoded::into_parts);
@@ -172,7 +182,7 @@ async fn write_tcp(
             timeout(patience, to.flush()).await?
         };
         if let Err(error) = written.await {
-            return tcp_ended(error.to_string()).await;
+            return tcp_ended(&error, began).await;
         }
         handle.outbox.sent(Lane::Bulk, bytes);
         let sent = LinkEvent::Sent { link: handle.link, lane: Lane::Bulk, bytes };
@@ -188,9 +198,13 @@ async fn write_tcp(
 
 /// A peer that ends the link ends both connections, and the QUIC connection tells why. It may be
 /// the later one; who waits for that is not here any more when it comes.
-async fn tcp_ended(reason: String) -> Stop {
+///
+/// A connection that the peer's system ends after a while is what a killed process leaves. One that
+/// takes nothing, or ends as soon as it is used, will do so again.
+async fn tcp_ended(error: &io::Error, began: Instant) -> Stop {
+    let again = error.kind() == ErrorKind::TimedOut || began.elapsed() < TCP_PROVEN;
     sleep(TCP_GRACE).await;
-    Stop::TcpEnded(reason)
+    Stop::TcpEnded { reason: error.to_string(), again }
 }
 
 /// Parts of frames to be written, none of them empty.
@@ -328,7 +342,7 @@ async fn read<R: AsyncRead + Unpin>(
                 };
             }
             Ok(bytes) => arrived(u64::try_from(bytes).unwrap_or(u64::MAX)),
-            Err(error) => return Stop::Broken(error.to_string()),
+            Err(error) => return Stop::Broken(error),
         }
     }
 }
@@ -339,10 +353,11 @@ async fn ended<R: AsyncRead + Unpin>(stripes: &mut [Stripe<R>]) -> Stop {
         match stream.read_u8().await {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof && buffer.is_empty() => {}
             Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
-                return Stop::Broken(error.to_string());
+                return Stop::Broken(error);
             }
             Ok(_) | Err(_) => {
-                return Stop::Broken("the lane ended in the middle of its frames".to_owned());
+                let reason = "the lane ended in the middle of its frames";
+                return Stop::Broken(io::Error::new(ErrorKind::InvalidData, reason));
             }
         }
     }
@@ -368,9 +383,12 @@ pub(super) async fn read_bulk(
     }
     // Without one, the peer is about to end the link.
     let Ok(tcp) = over.await else { return Stop::Done };
+    let began = Instant::now();
     match read(Lane::Bulk, vec![tcp], frame_len_max, |_bytes| (), handle, sink).await {
-        Stop::Done => tcp_ended("the peer ended its TCP connection".to_owned()).await,
-        Stop::Broken(reason) => tcp_ended(reason).await,
+        Stop::Done => {
+            tcp_ended(&io::Error::other("the peer ended its TCP connection"), began).await
+        }
+        Stop::Broken(error) => tcp_ended(&error, began).await,
         stop => stop,
     }
 }
@@ -396,7 +414,7 @@ pub(super) async fn read_control(
             // An error means that nobody wants to know.
             Ok(()) => drop(offer.send(bytes)),
             Err(ReadExactError::FinishedEarly(_)) => return Stop::Done,
-            Err(error) => return Stop::Broken(error.to_string()),
+            Err(error) => return Stop::Broken(io::Error::other(error)),
         }
     }
     let (ahead, mut waiting) = events(EventLimits {

@@ -324,10 +324,12 @@ async fn carry(
                         return failure::down(&error);
                     }
                     connection.close(CODE_PROTOCOL, b"a lane was reset");
-                    return DownReason::Failed { reason };
+                    return DownReason::Failed { reason: reason.to_string() };
                 }
-                Ok((_, Stop::TcpEnded(reason))) => {
-                    shared.tcp.bar(handle.peer);
+                Ok((_, Stop::TcpEnded { reason, again })) => {
+                    if again {
+                        shared.tcp.bar(handle.peer);
+                    }
                     connection.close(CODE_TCP, b"the TCP connection ended");
                     return DownReason::Failed { reason };
                 }
