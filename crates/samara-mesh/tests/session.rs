@@ -563,17 +563,10 @@ fn too_many_wants_are_told_to_come_back() {
 
 #[test]
 fn a_peer_that_cancels_what_it_asks_for_makes_no_more_work_than_another() {
+    let wide = |want| Want { ranges: RangeSet::from(0..64), size: None, ..asked(want) };
     let mut script = Script::open();
     for number in 0..5_000 {
-        script.hear(Want {
-            want: number,
-            blob: BlobId::from_bytes([9; 32]),
-            group: GroupLog2::KIB16,
-            class: Class::Bulk,
-            ranges: RangeSet::from(0..64),
-            known: RangeSet::new(),
-            size: None,
-        });
+        script.hear(wide(number));
         script.hear(Cancel { want: number });
     }
     assert_eq!(script.closed, None);
@@ -588,14 +581,6 @@ fn a_peer_that_cancels_what_it_asks_for_makes_no_more_work_than_another() {
     for token in opens {
         script.input(Input::Opened { token, result: Err(ServeError::Unavailable) });
     }
-    script.hear(Want {
-        want: 5_000,
-        blob: BlobId::from_bytes([9; 32]),
-        group: GroupLog2::KIB16,
-        class: Class::Bulk,
-        ranges: RangeSet::from(0..64),
-        known: RangeSet::new(),
-        size: None,
-    });
+    script.hear(wide(5_000));
     assert!(script.outputs.iter().filter_map(token).next().is_some());
 }

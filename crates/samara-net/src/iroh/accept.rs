@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use iroh::endpoint::Incoming;
-use samara_base::PeerId;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -13,7 +12,6 @@ use super::{
     ALPN, Shared,
     link::{self, Claim},
     start,
-    tcp::OFFER_LEN,
 };
 
 /// Handshakes under way at the same time. Beyond half of it, a client proves its address first, so
@@ -61,10 +59,7 @@ async fn greet(
             return Err("another protocol".to_owned());
         }
         // Before the offer, so that whoever follows it is expected.
-        let peer = PeerId::from_bytes(*connection.remote_id().as_bytes());
-        let barred = shared.tcp.is_barred(peer);
-        let expected = shared.tcp.expect(&connection).ok().filter(|_expected| !barred);
-        let offer = if expected.is_some() { shared.tcp.offer() } else { [0; OFFER_LEN] };
+        let (offer, expected) = shared.tcp.invite(&connection, link::peer(&connection));
         match link::accept(&connection, offer).await {
             Ok(streams) => Ok((connection, streams, Claim::Waits(expected))),
             Err(reason) => {

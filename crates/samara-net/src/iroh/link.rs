@@ -51,6 +51,11 @@ pub(super) enum Claim {
 /// All streams of a link, the control lane's first.
 pub(super) struct Streams(Vec<(SendStream, RecvStream)>);
 
+/// Who is at the other end, as the handshake has proven.
+pub(super) fn peer(connection: &Connection) -> PeerId {
+    PeerId::from_bytes(*connection.remote_id().as_bytes())
+}
+
 /// Opens both lanes. The side that dialled does.
 pub(super) async fn open(connection: &Connection) -> Result<Streams, ConnectionError> {
     let mut streams = Vec::new();

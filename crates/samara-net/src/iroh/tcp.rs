@@ -116,18 +116,21 @@ impl Tcp {
         (Self { acceptor, ports, expected, barred, handshakes }, listeners)
     }
 
-    /// What a peer that dialled is told.
-    pub(super) fn offer(&self) -> [u8; OFFER_LEN] {
-        let [[a, b], [c, d]] = self.ports.map(u16::to_be_bytes);
-        [a, b, c, d]
-    }
-
-    /// Waits for the connection that belongs to a link, for as long as the result lives.
-    pub(super) fn expect(self: &Arc<Self>, connection: &Connection) -> io::Result<Expected> {
-        let token = token(connection)?;
+    /// What a peer that dialled is offered, and what waits for the connection that comes of it.
+    pub(super) fn invite(
+        self: &Arc<Self>,
+        connection: &Connection,
+        peer: PeerId,
+    ) -> ([u8; OFFER_LEN], Option<Expected>) {
+        let nothing = ([0; OFFER_LEN], None);
+        if self.ports == [0; 2] || self.is_barred(peer) {
+            return nothing;
+        }
+        let Ok(token) = token(connection) else { return nothing };
         let (sender, stream) = oneshot::channel();
         lock(&self.expected).insert(token, sender);
-        Ok(Expected { tcp: Arc::clone(self), token, stream })
+        let [[a, b], [c, d]] = self.ports.map(u16::to_be_bytes);
+        ([a, b, c, d], Some(Expected { tcp: Arc::clone(self), token, stream }))
     }
 
     /// Opens the connection that belongs to a link.
@@ -144,12 +147,10 @@ impl Tcp {
             prepare(&tcp, idle);
             let name = ServerName::IpAddress(to.ip().into());
             let tcp = BufReader::with_capacity(READ_BUFFER, tcp);
-            let mut stream = connector.connect(name, tcp).await?;
-            tls::check(stream.get_ref().1.alpn_protocol())?;
-            stream.get_mut().1.set_buffer_limit(Some(WRITE_BUFFER));
+            let mut stream = begin(connector.connect(name, tcp).await?.into())?;
             stream.write_all(&token).await?;
             stream.flush().await?;
-            Ok(stream.into())
+            Ok(stream)
         };
         timeout(HANDSHAKE_TIMEOUT, dial).await?
     }
@@ -222,6 +223,18 @@ fn prepare(tcp: &TcpStream, idle: Duration) {
     let _ = SockRef::from(tcp).set_tcp_user_timeout(Some(patience(idle)));
 }
 
+/// What both sides do after the handshake. TLS lets a side be silent about its protocol.
+fn begin(mut stream: Stream) -> io::Result<Stream> {
+    if stream.get_ref().1.alpn_protocol() != Some(tls::ALPN) {
+        return Err(io::Error::other("another protocol"));
+    }
+    match &mut stream {
+        TlsStream::Client(side) => side.get_mut().1.set_buffer_limit(Some(WRITE_BUFFER)),
+        TlsStream::Server(side) => side.get_mut().1.set_buffer_limit(Some(WRITE_BUFFER)),
+    }
+    Ok(stream)
+}
+
 /// How long data may stay unacknowledged: as long as on a QUIC connection, and as long again for a
 /// reader that takes nothing for a while.
 pub(super) fn patience(idle: Duration) -> Duration {
@@ -265,15 +278,14 @@ async fn greet(shared: &Shared, tcp: TcpStream) -> io::Result<()> {
     let no_tls = || io::Error::other("TLS is not set up");
     let acceptor = shared.tcp.acceptor.as_ref().ok_or_else(no_tls)?;
     prepare(&tcp, shared.options.idle_timeout);
-    let mut stream = acceptor.accept(BufReader::with_capacity(READ_BUFFER, tcp)).await?;
-    tls::check(stream.get_ref().1.alpn_protocol())?;
-    stream.get_mut().1.set_buffer_limit(Some(WRITE_BUFFER));
+    let tcp = BufReader::with_capacity(READ_BUFFER, tcp);
+    let mut stream = begin(acceptor.accept(tcp).await?.into())?;
     let mut token = Token::default();
     stream.read_exact(&mut token).await?;
     // Taken out: a token opens one connection.
     let link = lock(&shared.tcp.expected).remove(&token);
     let link = link.ok_or_else(|| io::Error::other("no link waits for this token"))?;
-    link.send(stream.into()).map_err(|_stream| io::Error::other("the link has ended"))
+    link.send(stream).map_err(|_stream| io::Error::other("the link has ended"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! TLS for the TCP connection of a bulk lane: the accepting side proves the Ed25519 key that the
 //! link's peer is known by.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
@@ -84,11 +84,6 @@ pub(super) fn connector(peer: PeerId) -> Result<TlsConnector, Error> {
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     Ok(TlsConnector::from(Arc::new(config)))
-}
-
-/// That both sides speak the same protocol: TLS lets one be silent about it.
-pub(super) fn check(alpn: Option<&[u8]>) -> io::Result<()> {
-    if alpn == Some(ALPN) { Ok(()) } else { Err(io::Error::other("another protocol")) }
 }
 
 /// Knows one key. The dangerous part of a verifier of one's own is what it lets pass: this one

@@ -1,7 +1,7 @@
 //! How a fetch ended: for programs, for people, for the exit code.
 
 use samara::{Fault, Outcome, Shortfall, Verdict};
-use samara_base::{LEAF_BYTES, RangeSet};
+use samara_base::{BlobId, LEAF_BYTES, RangeSet};
 
 use crate::{
     event::{self, Failed, Missing, PathText, Ranges},
@@ -92,30 +92,35 @@ fn missing(outcome: &Outcome) -> Vec<Missing> {
             let at = |leaf: u64| leaf.saturating_mul(LEAF_BYTES).min(size);
             at(run.start)..at(run.end)
         });
-        return entries(&outcome.root.to_string(), b"", &bytes.collect(), &outcome.shortfalls);
+        return entries(&outcome.root, b"", &bytes.collect(), &outcome.shortfalls);
     }
     // Of a collection: what the sources of each file did not deliver.
     let mut all: Vec<Missing> = Vec::new();
     for Shortfall { blob, path, ranges, .. } in &outcome.shortfalls {
         let id = blob.to_string();
         if all.iter().all(|known| known.id != id) {
-            let of_blob = |other: &&Shortfall| other.blob == *blob;
-            let of_blob: Vec<_> = outcome.shortfalls.iter().filter(of_blob).cloned().collect();
-            all.extend(entries(&id, path, ranges, &of_blob));
+            all.extend(entries(blob, path, ranges, &outcome.shortfalls));
         }
     }
     all
 }
 
-fn entries(id: &str, path: &[u8], ranges: &RangeSet, shortfalls: &[Shortfall]) -> Vec<Missing> {
+fn entries(
+    blob: &BlobId,
+    path: &[u8],
+    ranges: &RangeSet,
+    shortfalls: &[Shortfall],
+) -> Vec<Missing> {
     let failed = |run: &core::ops::Range<u64>| {
         // No ranges: nothing of the blob came.
-        let concerns = |it: &&Shortfall| it.ranges.is_empty() || it.ranges.intersects(run);
+        let concerns = |it: &&Shortfall| {
+            it.blob == *blob && (it.ranges.is_empty() || it.ranges.intersects(run))
+        };
         let failed = |it: &Shortfall| Failed { peer: it.peer.to_string(), fault: word(it.fault) };
         shortfalls.iter().filter(concerns).map(failed).collect()
     };
     let entry = |run: &core::ops::Range<u64>| Missing {
-        id: id.to_owned(),
+        id: blob.to_string(),
         path: PathText::new(path),
         start: run.start,
         end: run.end,
@@ -144,7 +149,7 @@ pub(super) fn blame(shortfall: &Shortfall) -> event::Blame<'_> {
     let ranges_text = if ranges.is_empty() {
         String::new()
     } else {
-        format!(": {}", list(&entries("", path, ranges, &[])))
+        format!(": {}", list(&entries(blob, path, ranges, &[])))
     };
     event::Blame {
         peer: peer.to_string(),
