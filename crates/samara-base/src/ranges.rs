@@ -1,12 +1,16 @@
-use alloc::vec::Vec;
 use core::{fmt, ops::Range};
+
+use smallvec::SmallVec;
+
+/// Nearly all sets have one run or none, and these need no memory of their own.
+type Runs = SmallVec<[Range<u64>; 1]>;
 
 /// A set of `u64`s kept as sorted, disjoint, non-adjacent, non-empty runs.
 ///
 /// The unit is the caller's: bytes, leaves or groups. Because equal sets have equal runs, the run
 /// list is a canonical form and `==` is set equality. Operations that build a new set cost
 /// O(runs of both); [`insert`](Self::insert) and [`remove`](Self::remove) cost O(log runs) plus the
-/// move of the tail.
+/// move of the tail. A set of at most one run is stored inline, without an allocation.
 ///
 /// ```
 /// use samara_base::RangeSet;
@@ -20,14 +24,14 @@ use core::{fmt, ops::Range};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct RangeSet {
-    runs: Vec<Range<u64>>,
+    runs: Runs,
 }
 
 impl RangeSet {
     /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
-        Self { runs: Vec::new() }
+        Self { runs: Runs::new_const() }
     }
 
     /// The runs: sorted, disjoint, non-adjacent, non-empty.
@@ -38,7 +42,7 @@ impl RangeSet {
 
     /// Whether the set has no element.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
@@ -98,9 +102,11 @@ impl RangeSet {
             self.runs.insert(from, range);
             return;
         }
-        let start = self.runs.get(from).map_or(range.start, |run| run.start.min(range.start));
         let end = self.runs.get(to - 1).map_or(range.end, |run| run.end.max(range.end));
-        self.runs.splice(from..to, core::iter::once(start..end));
+        if let Some(run) = self.runs.get_mut(from) {
+            *run = run.start.min(range.start)..end;
+        }
+        self.runs.drain(from + 1..to);
     }
 
     /// Removes a range. Empty ranges change nothing.
@@ -116,21 +122,29 @@ impl RangeSet {
         let head = self.runs.get(from).map_or(0..0, |run| run.start..range.start);
         let tail = self.runs.get(to - 1).map_or(0..0, |run| range.end..run.end);
         let keep = [head, tail].into_iter().filter(|run| run.start < run.end);
-        self.runs.splice(from..to, keep);
+        let keep: SmallVec<[_; 2]> = keep.collect();
+        self.runs.drain(from..to);
+        self.runs.insert_many(from, keep);
     }
 
     /// Elements of either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        let mut all: Vec<_> = self.runs.iter().chain(&other.runs).cloned().collect();
-        all.sort_unstable_by_key(|run| run.start);
-        Self::from_sorted(all)
+        let (mut left, mut right) = (self.runs.iter().peekable(), other.runs.iter().peekable());
+        Self::from_sorted(core::iter::from_fn(|| {
+            let first = match (left.peek(), right.peek()) {
+                (Some(a), Some(b)) if b.start < a.start => right.next(),
+                (Some(_), _) => left.next(),
+                (None, _) => right.next(),
+            };
+            first.cloned()
+        }))
     }
 
     /// Elements of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let mut runs = Vec::new();
+        let mut runs = Runs::new();
         let (mut left, mut right) = (self.runs.iter().peekable(), other.runs.iter().peekable());
         while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
             let (start, end) = (a.start.max(b.start), a.end.min(b.end));
@@ -149,7 +163,7 @@ impl RangeSet {
     /// Elements of this set that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        let mut runs = Vec::new();
+        let mut runs = Runs::new();
         let mut at = 0;
         for run in &self.runs {
             let mut start = run.start;
@@ -193,7 +207,7 @@ impl RangeSet {
     #[must_use]
     pub fn take(&self, count: u64) -> Self {
         let mut left = count;
-        let mut runs = Vec::new();
+        let mut runs = Runs::new();
         for run in &self.runs {
             if left == 0 {
                 break;
@@ -206,8 +220,8 @@ impl RangeSet {
     }
 
     /// Coalesces runs that are sorted by start.
-    fn from_sorted(sorted: Vec<Range<u64>>) -> Self {
-        let mut runs: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
+    fn from_sorted(sorted: impl IntoIterator<Item = Range<u64>>) -> Self {
+        let mut runs = Runs::new();
         for run in sorted.into_iter().filter(|run| run.start < run.end) {
             match runs.last_mut() {
                 Some(last) if last.end >= run.start => last.end = last.end.max(run.end),
@@ -220,13 +234,13 @@ impl RangeSet {
 
 impl From<Range<u64>> for RangeSet {
     fn from(range: Range<u64>) -> Self {
-        Self::from_sorted(Vec::from([range]))
+        Self::from_sorted([range])
     }
 }
 
 impl FromIterator<Range<u64>> for RangeSet {
     fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
-        let mut all: Vec<_> = ranges.into_iter().collect();
+        let mut all: Runs = ranges.into_iter().collect();
         all.sort_unstable_by_key(|run| run.start);
         Self::from_sorted(all)
     }

@@ -30,6 +30,8 @@ struct Serve {
     issued: RangeSet,
     sent: RangeSet,
     damaged: RangeSet,
+    /// Its blocks on their way from the store to the link.
+    slots: usize,
 }
 
 impl Serve {
@@ -118,6 +120,7 @@ impl Server {
             issued: RangeSet::new(),
             sent: RangeSet::new(),
             damaged: RangeSet::new(),
+            slots: 0,
         };
         self.ready.insert((serve.class, want.want));
         self.wants.insert(want.want, serve);
@@ -141,9 +144,8 @@ impl Server {
         result: Result<Opened, ServeError>,
         serving: &mut Serving<'_>,
     ) {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.token == token) else {
-            return self.forget(token);
-        };
+        let Some(at) = self.slot(token) else { return self.forget(token) };
+        let Some(slot) = self.slots.get_mut(at) else { return };
         let number = slot.want;
         let Some(serve) = self.wants.get_mut(&number) else { return };
         let opened = match result {
@@ -169,7 +171,8 @@ impl Server {
             }
             None => {
                 self.ahead -= slot.bytes;
-                self.slots.retain(|slot| slot.token != token);
+                serve.slots -= 1;
+                self.slots.remove(at);
             }
         }
         serve.opened = Some((opened.size, opened.held));
@@ -178,10 +181,16 @@ impl Server {
 
     /// The store answered a [`ReadRequest`].
     pub(crate) fn read(&mut self, token: Token, result: Result<Block, ServeError>) {
-        match self.slots.iter_mut().find(|slot| slot.token == token) {
+        match self.slot(token).and_then(|at| self.slots.get_mut(at)) {
             Some(slot) => slot.result = Some(result),
             None => self.forget(token),
         }
+    }
+
+    /// Where the block is that an answer is for.
+    fn slot(&self, token: Token) -> Option<usize> {
+        // Tokens are given in ascending order.
+        self.slots.binary_search_by_key(&token, |slot| slot.token).ok()
     }
 
     /// The store answered what nobody waits for.
@@ -226,6 +235,7 @@ impl Server {
 
     fn send_block(&mut self, slot: &Slot, block: Block, serving: &mut Serving<'_>) {
         let Some(serve) = self.wants.get_mut(&slot.want) else { return };
+        serve.slots -= 1;
         serve.sent.insert(slot.range.clone());
         let bytes = block.data.len() as u64;
         let blob = serve.blob;
@@ -243,6 +253,7 @@ impl Server {
 
     fn failed(&mut self, slot: &Slot, error: ServeError, serving: &mut Serving<'_>) {
         let Some(serve) = self.wants.get_mut(&slot.want) else { return };
+        serve.slots -= 1;
         let code = match error {
             ServeError::Damaged(damaged) if !slot.range.is_empty() => {
                 let found = damaged.within(&slot.range);
@@ -297,6 +308,7 @@ impl Server {
                     })
                 });
                 self.ahead += bytes;
+                serve.slots += 1;
                 self.slots.push_back(Slot {
                     token,
                     want: number,
@@ -324,11 +336,12 @@ impl Server {
                 });
                 serve.issued.insert(range.clone());
                 self.ahead += bytes;
+                serve.slots += 1;
                 self.slots.push_back(Slot { token, want: number, range, bytes, result: None });
                 continue;
             }
             self.ready.remove(&key);
-            if !self.slots.iter().any(|slot| slot.want == number) {
+            if serve.slots == 0 {
                 let wanted = serve.wanted.within(&(0..total));
                 let missing = wanted.difference(&serve.sent);
                 let damaged = !serve.damaged.is_empty();
@@ -350,12 +363,17 @@ impl Server {
             }
         }
         self.slots.retain(|slot| slot.want != number);
+        if let Some(serve) = self.wants.get_mut(&number) {
+            serve.slots = 0;
+        }
     }
 
     fn drop_want(&mut self, number: u64) -> Option<Serve> {
         let serve = self.wants.remove(&number)?;
         self.ready.remove(&(serve.class, number));
-        self.drop_slots(number);
+        if serve.slots > 0 {
+            self.drop_slots(number);
+        }
         Some(serve)
     }
 }

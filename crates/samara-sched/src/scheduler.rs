@@ -222,7 +222,7 @@ impl Scheduler {
     /// Adds a peer that may have the blob.
     pub fn add_source(&mut self, now: Instant, want: WantId, peer: PeerId) {
         if let Some(state) = self.wants.get_mut(&want) {
-            state.standings.entry(peer).or_default();
+            state.standings.add(peer);
             self.ready.insert((state.spec.class, want));
         }
         self.settle(now);

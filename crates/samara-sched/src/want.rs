@@ -1,4 +1,4 @@
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::vec::Vec;
 use core::{fmt, time::Duration};
 
 use samara_base::{BlobId, Class, GroupLog2, Instant, PeerId, RangeSet, leaves};
@@ -126,7 +126,7 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// Whether the peer has said that it serves nothing of the blob for now.
-    const fn refuses(&self) -> bool {
+    fn refuses(&self) -> bool {
         self.muted || (self.retry.is_some() && !self.busy && self.lacks.is_empty())
     }
 
@@ -150,6 +150,41 @@ impl Standing {
     }
 }
 
+/// Standings by peer, sorted: a want has few sources, and there are many small wants.
+#[derive(Debug, Default)]
+pub(crate) struct Standings(Vec<(PeerId, Standing)>);
+
+impl Standings {
+    fn find(&self, peer: &PeerId) -> Result<usize, usize> {
+        self.0.binary_search_by(|(found, _)| found.cmp(peer))
+    }
+
+    /// A peer without a standing gets one; of those that have one nothing changes.
+    pub(crate) fn add(&mut self, peer: PeerId) {
+        if let Err(at) = self.find(&peer) {
+            self.0.insert(at, (peer, Standing::default()));
+        }
+    }
+
+    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Standing> {
+        let at = self.find(peer).ok()?;
+        self.0.get(at).map(|(_, standing)| standing)
+    }
+
+    pub(crate) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Standing> {
+        let at = self.find(peer).ok()?;
+        self.0.get_mut(at).map(|(_, standing)| standing)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Standing)> {
+        self.0.iter().map(|(peer, standing)| (peer, standing))
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Standing> {
+        self.0.iter_mut().map(|(_, standing)| standing)
+    }
+}
+
 /// A want that has not ended.
 #[derive(Debug)]
 pub(crate) struct Want {
@@ -163,7 +198,7 @@ pub(crate) struct Want {
     /// The part of `missing` that is in a request.
     pub(crate) assigned: RangeSet,
     pub(crate) known: RangeSet,
-    pub(crate) standings: BTreeMap<PeerId, Standing>,
+    pub(crate) standings: Standings,
     pub(crate) waiting: Option<Waiting>,
     /// Last time that a source was reachable or bytes were accepted.
     pub(crate) reachable: Instant,
@@ -182,7 +217,10 @@ impl Want {
         if let Some(size) = spec.size {
             missing = missing.within(&(0..leaves(size)));
         }
-        let standings = spec.sources.iter().map(|peer| (*peer, Standing::default())).collect();
+        let mut standings = Standings(Vec::with_capacity(spec.sources.len()));
+        for peer in &spec.sources {
+            standings.add(*peer);
+        }
         let known = spec.known.clone();
         Self {
             size: spec.size,

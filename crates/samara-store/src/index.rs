@@ -1,6 +1,6 @@
 //! The index: a redb file under the store's own batch of changes that are not committed yet.
 
-use core::{fmt, panic::AssertUnwindSafe};
+use core::{fmt, ops::Bound, panic::AssertUnwindSafe};
 use std::{
     collections::BTreeMap,
     io,
@@ -27,7 +27,7 @@ const VERSION_KEY: &[u8] = b"version";
 pub(crate) const FORMAT_VERSION: u64 = 1;
 
 /// The tables. All keys and values are bytes; `row.rs` says what they mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
     /// name → u64: format version.
     Meta,
@@ -83,33 +83,63 @@ impl Table {
     }
 }
 
+/// One of something for each table, in the order of [`Table::ALL`].
+#[derive(Debug, Default)]
+struct PerTable<T>([T; Table::ALL.len()]);
+
+#[expect(clippy::indexing_slicing, reason = "as long as there are tables")]
+impl<T> PerTable<T> {
+    const fn of(&self, table: Table) -> &T {
+        &self.0[table as usize]
+    }
+
+    const fn of_mut(&mut self, table: Table) -> &mut T {
+        &mut self.0[table as usize]
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Table, &T)> {
+        Table::ALL.into_iter().zip(&self.0)
+    }
+}
+
 /// Changes by table and key; `None` deletes.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    tables: PerTable<Overlay>,
+    len: usize,
 }
 
 impl Batch {
+    fn set(&mut self, table: Table, key: &[u8], value: Option<Vec<u8>>) {
+        let rows = self.tables.of_mut(table);
+        match rows.get_mut(key) {
+            Some(found) => *found = value,
+            None => {
+                rows.insert(key.into(), value);
+                self.len += 1;
+            }
+        }
+    }
+
     pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
-        self.rows.insert((table, key.to_vec()), Some(value));
+        self.set(table, key, Some(value));
     }
 
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
-        self.rows.insert((table, key.to_vec()), None);
+        self.set(table, key, None);
     }
 
     /// `Some(None)`: deleted by this batch.
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&Vec<u8>>> {
-        // The map's key is owned, so a lookup needs an owned one.
-        self.rows.get(&(table, key.to_vec())).map(Option::as_ref)
+        self.tables.of(table).get(key).map(Option::as_ref)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.len
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Changes in `from..to` of a table, into `found`.
@@ -120,8 +150,9 @@ impl Batch {
         to: Option<&[u8]>,
         found: &mut Overlay,
     ) {
-        for ((at, key), value) in self.rows.range((table, from.to_vec())..) {
-            if *at != table || to.is_some_and(|to| key.as_slice() >= to) {
+        let from = (Bound::Included(from), Bound::Unbounded);
+        for (key, value) in self.tables.of(table).range::<[u8], _>(from) {
+            if to.is_some_and(|to| key.as_slice() >= to) {
                 break;
             }
             found.insert(key.clone(), value.clone());
@@ -140,7 +171,7 @@ pub(crate) struct Index {
 /// All tables as of one commit, ready to be read: opening one costs more than a look-up.
 struct Snapshot {
     /// `None`: the table is empty.
-    tables: [Option<ReadOnlyTable<&'static [u8], &'static [u8]>>; Table::ALL.len()],
+    tables: PerTable<Option<ReadOnlyTable<&'static [u8], &'static [u8]>>>,
 }
 
 impl fmt::Debug for Snapshot {
@@ -230,7 +261,7 @@ impl Index {
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         guarded(|| {
             let snapshot = self.snapshot()?;
-            let Some(rows) = snapshot.table(table) else { return Ok(None) };
+            let Some(rows) = snapshot.tables.of(table) else { return Ok(None) };
             Ok(rows.get(key).map_err(fault)?.map(|value| value.value().to_vec()))
         })
     }
@@ -246,10 +277,10 @@ impl Index {
             return Ok(Arc::clone(current));
         }
         let txn = self.db.begin_read().map_err(fault)?;
-        let mut tables = [const { None }; Table::ALL.len()];
-        for (slot, table) in tables.iter_mut().zip(Table::ALL) {
+        let mut tables = PerTable::default();
+        for table in Table::ALL {
             let rows = txn.open_table(table.definition()).map_err(fault)?;
-            *slot = (!rows.is_empty().map_err(fault)?).then_some(rows);
+            *tables.of_mut(table) = (!rows.is_empty().map_err(fault)?).then_some(rows);
         }
         Ok(Arc::clone(slot.insert(Arc::new(Snapshot { tables }))))
     }
@@ -258,7 +289,7 @@ impl Index {
     fn last_in(&self, table: Table, from: &[u8], to: &[u8]) -> Result<Option<Row>, StoreError> {
         guarded(|| {
             let snapshot = self.snapshot()?;
-            let Some(rows) = snapshot.table(table) else { return Ok(None) };
+            let Some(rows) = snapshot.tables.of(table) else { return Ok(None) };
             let row = rows.range(from..=to).map_err(fault)?.next_back();
             let row = row.transpose().map_err(fault)?;
             Ok(row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
@@ -275,7 +306,7 @@ impl Index {
     ) -> Result<Vec<Row>, StoreError> {
         guarded(|| {
             let snapshot = self.snapshot()?;
-            let Some(rows) = snapshot.table(table) else { return Ok(Vec::new()) };
+            let Some(rows) = snapshot.tables.of(table) else { return Ok(Vec::new()) };
             let range = rows.range(from..).map_err(fault)?;
             let mut found = Vec::new();
             for row in range {
@@ -293,14 +324,12 @@ impl Index {
     pub(crate) fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         guarded(|| {
             let txn = self.db.begin_write().map_err(fault)?;
-            for table in Table::ALL {
-                let changes = batch.rows.range((table, Vec::new())..);
-                let mut changes = changes.take_while(|((at, _), _)| *at == table).peekable();
-                if changes.peek().is_none() {
+            for (table, changes) in batch.tables.iter() {
+                if changes.is_empty() {
                     continue;
                 }
                 let mut rows = txn.open_table(table.definition()).map_err(fault)?;
-                for ((_, key), value) in changes {
+                for (key, value) in changes {
                     match value {
                         Some(value) => rows.insert(key.as_slice(), value.as_slice()),
                         None => rows.remove(key.as_slice()),
@@ -312,13 +341,6 @@ impl Index {
             *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = None;
             Ok(())
         })
-    }
-}
-
-impl Snapshot {
-    fn table(&self, table: Table) -> Option<&ReadOnlyTable<&'static [u8], &'static [u8]>> {
-        let at = Table::ALL.iter().position(|other| *other == table)?;
-        self.tables.get(at)?.as_ref()
     }
 }
 

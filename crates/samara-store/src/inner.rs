@@ -1,8 +1,12 @@
 //! What all handles of a store share, and the checkpoint.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::{
+    hash::{Hash as _, Hasher as _},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::DefaultHasher,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
@@ -31,6 +35,9 @@ const SMALL_FILES_MAX: usize = 16;
 const INDEX_ROOM_BASE: u64 = 64 * 1024;
 const INDEX_ROOM_ROW: u64 = 512;
 
+/// Locks for creating files, by directory.
+const CREATING: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) disk: Arc<dyn Disk>,
@@ -50,6 +57,8 @@ pub(crate) struct Inner {
     poisoned: AtomicBool,
     /// Bytes written since the last checkpoint.
     unsynced_bytes: AtomicU64,
+    /// Held while a file is created in one of the directories that hash to it.
+    creating: [Mutex<()>; CREATING],
     /// Number of the next temporary file.
     temporary: AtomicU64,
     _lock: Box<dyn Lock>,
@@ -181,6 +190,7 @@ impl Inner {
             readers: Mutex::new(ReaderCache::default()),
             poisoned: AtomicBool::new(false),
             unsynced_bytes: AtomicU64::new(0),
+            creating: Default::default(),
             temporary: AtomicU64::new(0),
             _lock: parts.lock,
         }
@@ -248,6 +258,16 @@ impl Inner {
         drop(writer);
         self.wrote(what.payload.len() as u64);
         Ok(())
+    }
+
+    /// Taken while a file is created in the directory of `rel`. Systems create the files of one
+    /// directory one after the other, and have those who wait burn their processors; this way
+    /// another thread writes or sleeps meanwhile.
+    pub(crate) fn creating(&self, root: RootId, rel: &[u8]) -> Option<MutexGuard<'_, ()>> {
+        let mut hasher = DefaultHasher::new();
+        (root, parent(rel)).hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % CREATING as u64).ok()?;
+        self.creating.get(at).map(locked)
     }
 
     /// Counts bytes that a checkpoint will have to sync.

@@ -99,6 +99,7 @@ impl Inner {
         let dir = self.small_dir(root)?;
         let path = || join(dir.path(), rel);
         let fail = |action| move |error| StoreError::io(action, path(), error);
+        let one_at_a_time = self.creating(root, rel);
         let file = match create(&*dir, rel, mode) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -106,6 +107,7 @@ impl Inner {
             }
             Err(error) => return Err(fail("create")(error).into()),
         };
+        drop(one_at_a_time);
         if !data.is_empty()
             && let Err(error) = file.write_at(data, 0)
         {

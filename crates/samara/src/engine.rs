@@ -335,7 +335,8 @@ impl Engine {
                 }
                 Output::Write(request) => match self.wants.get(&request.want) {
                     Some(reception) => {
-                        let key = reception.writer(&request);
+                        // All blocks of a want on one thread, so that they are written in order.
+                        let key = request.want.0;
                         let job = Job::Write(Arc::clone(reception), request);
                         self.writers.submit(key, job);
                     }

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::FutureExt as _;
-use samara_base::{BlobId, Class, RangeSet, leaves};
+use samara_base::{BlobId, Class, PeerId, RangeSet, leaves};
 use samara_chunk::{Manifest, Rules, limits::MANIFEST_BYTES_MAX};
 use samara_net::driver::PeerAddr;
 use samara_sched::{Verdict, WantSpec};
@@ -124,6 +124,7 @@ pub(crate) fn fetch(
             ticket,
             options,
             mailbox,
+            peers: BTreeSet::new(),
             progress: sender,
             cancelled: false,
             rate: Rate::default(),
@@ -169,6 +170,8 @@ struct Fetch {
     ticket: Ticket,
     options: FetchOptions,
     mailbox: Arc<Mailbox>,
+    /// Whom to ask.
+    peers: BTreeSet<PeerId>,
     progress: watch::Sender<FetchProgress>,
     started: Duration,
     cancelled: bool,
@@ -182,7 +185,8 @@ struct Fetch {
 
 impl Fetch {
     async fn run(mut self, mut cancel: oneshot::Receiver<()>) -> Result<Outcome, FetchError> {
-        for (addr, right) in self.providers() {
+        for (addr, right) in self.providers().collect::<Vec<_>>() {
+            self.peers.insert(addr.peer);
             self.tell(Command::Know { addr, right }).await?;
         }
         let (output, replace) = (self.options.output.clone(), self.options.replace);
@@ -298,8 +302,7 @@ impl Fetch {
     }
 
     fn spec(&self, blob: BlobId, size: Option<u64>, class: Class) -> WantSpec {
-        let peers: BTreeSet<_> = self.providers().map(|(addr, _)| addr.peer).collect();
-        let mut spec = WantSpec::new(blob, peers);
+        let mut spec = WantSpec::new(blob, self.peers.iter().copied());
         spec.size = size;
         spec.class = class;
         spec.size_max = self.options.size_max;

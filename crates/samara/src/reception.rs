@@ -1,13 +1,7 @@
 //! Where the bytes of a want go, and verifying them on the way.
 
-use core::{
-    hash::{Hash, Hasher},
-    sync::atomic::{AtomicU64, Ordering},
-};
-use std::{
-    hash::DefaultHasher,
-    sync::{Arc, Mutex, PoisonError},
-};
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet, leaves};
 use samara_mesh::io::{Accepted, WriteError, WriteRequest};
@@ -122,21 +116,6 @@ impl Reception {
         tracing::warn!(blob = %self.blob.fmt_short(), %error, "cannot store received data");
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         WriteError::Local
-    }
-
-    /// Which thread writes: the same for all blocks of a want, so that they are in order. Wants spread
-    /// over the threads, but small files of one directory share one: systems create them one after
-    /// the other, and a second thread would only burn its processor in waiting.
-    pub(crate) fn writer(&self, request: &WriteRequest) -> u64 {
-        match &self.target {
-            Target::File { rel, .. } if request.size <= GroupLog2::KIB16.bytes() => {
-                let directory = rel.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
-                let mut hasher = DefaultHasher::new();
-                rel.get(..directory).hash(&mut hasher);
-                hasher.finish()
-            }
-            _ => request.want.0,
-        }
     }
 
     //= rfcs/0007-transfer.md#xfer-10
