@@ -335,10 +335,10 @@ impl Engine {
                 }
                 Output::Write(request) => match self.wants.get(&request.want) {
                     Some(reception) => {
-                        // All blocks of a want on one thread, so that they are written in order.
-                        let key = request.want.0;
+                        // All blocks of a want on one thread, so that they are written in order. The
+                        // fetch counts its wants, so the next one goes to the next thread.
                         let job = Job::Write(Arc::clone(reception), request);
-                        self.writers.submit(key, job);
+                        self.writers.submit(reception.key, job);
                     }
                     None => {
                         let (token, result) = (request.token, Err(WriteError::Local));
