@@ -1,9 +1,9 @@
+use alloc::vec::Vec;
 use core::{fmt, ops::Range};
 
-use smallvec::SmallVec;
+use runs::Runs;
 
-/// Nearly all sets have one run or none, and these need no memory of their own.
-type Runs = SmallVec<[Range<u64>; 1]>;
+mod runs;
 
 /// A set of `u64`s kept as sorted, disjoint, non-adjacent, non-empty runs.
 ///
@@ -31,44 +31,44 @@ impl RangeSet {
     /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
-        Self { runs: Runs::new_const() }
+        Self { runs: Runs::Empty }
     }
 
     /// The runs: sorted, disjoint, non-adjacent, non-empty.
     #[must_use]
-    pub fn runs(&self) -> &[Range<u64>] {
-        &self.runs
+    pub const fn runs(&self) -> &[Range<u64>] {
+        self.runs.as_slice()
     }
 
     /// Whether the set has no element.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.runs().is_empty()
     }
 
     /// Number of elements.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.runs.iter().map(|run| run.end - run.start).sum()
+        self.runs().iter().map(|run| run.end - run.start).sum()
     }
 
     /// The smallest element.
     #[must_use]
     pub fn first(&self) -> Option<u64> {
-        self.runs.first().map(|run| run.start)
+        self.runs().first().map(|run| run.start)
     }
 
     /// One past the largest element, 0 for the empty set.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.runs.last().map_or(0, |run| run.end)
+        self.runs().last().map_or(0, |run| run.end)
     }
 
     /// Whether `value` is in the set. O(log runs).
     #[must_use]
     pub fn contains(&self, value: u64) -> bool {
-        let at = self.runs.partition_point(|run| run.end <= value);
-        self.runs.get(at).is_some_and(|run| run.start <= value)
+        let at = self.runs().partition_point(|run| run.end <= value);
+        self.runs().get(at).is_some_and(|run| run.start <= value)
     }
 
     /// Whether every element of `range` is in the set. True for an empty range. O(log runs).
@@ -77,8 +77,8 @@ impl RangeSet {
         if range.start >= range.end {
             return true;
         }
-        let at = self.runs.partition_point(|run| run.end <= range.start);
-        self.runs.get(at).is_some_and(|run| run.start <= range.start && run.end >= range.end)
+        let at = self.runs().partition_point(|run| run.end <= range.start);
+        self.runs().get(at).is_some_and(|run| run.start <= range.start && run.end >= range.end)
     }
 
     /// Whether some element of `range` is in the set. O(log runs).
@@ -87,50 +87,54 @@ impl RangeSet {
         if range.start >= range.end {
             return false;
         }
-        let at = self.runs.partition_point(|run| run.end <= range.start);
-        self.runs.get(at).is_some_and(|run| run.start < range.end)
+        let at = self.runs().partition_point(|run| run.end <= range.start);
+        self.runs().get(at).is_some_and(|run| run.start < range.end)
     }
 
     /// Adds a range. Empty ranges change nothing.
     pub fn insert(&mut self, range: Range<u64>) {
+        let Runs::Many(runs) = &mut self.runs else {
+            *self = self.union(&Self::from(range));
+            return;
+        };
         if range.start >= range.end {
             return;
         }
-        let from = self.runs.partition_point(|run| run.end < range.start);
-        let to = self.runs.partition_point(|run| run.start <= range.end);
+        let from = runs.partition_point(|run| run.end < range.start);
+        let to = runs.partition_point(|run| run.start <= range.end);
         if from == to {
-            self.runs.insert(from, range);
+            runs.insert(from, range);
             return;
         }
-        let end = self.runs.get(to - 1).map_or(range.end, |run| run.end.max(range.end));
-        if let Some(run) = self.runs.get_mut(from) {
-            *run = run.start.min(range.start)..end;
-        }
-        self.runs.drain(from + 1..to);
+        let start = runs.get(from).map_or(range.start, |run| run.start.min(range.start));
+        let end = runs.get(to - 1).map_or(range.end, |run| run.end.max(range.end));
+        runs.splice(from..to, core::iter::once(start..end));
     }
 
     /// Removes a range. Empty ranges change nothing.
     pub fn remove(&mut self, range: Range<u64>) {
+        let Runs::Many(runs) = &mut self.runs else {
+            *self = self.difference(&Self::from(range));
+            return;
+        };
         if range.start >= range.end {
             return;
         }
-        let from = self.runs.partition_point(|run| run.end <= range.start);
-        let to = self.runs.partition_point(|run| run.start < range.end);
+        let from = runs.partition_point(|run| run.end <= range.start);
+        let to = runs.partition_point(|run| run.start < range.end);
         if from >= to {
             return;
         }
-        let head = self.runs.get(from).map_or(0..0, |run| run.start..range.start);
-        let tail = self.runs.get(to - 1).map_or(0..0, |run| range.end..run.end);
+        let head = runs.get(from).map_or(0..0, |run| run.start..range.start);
+        let tail = runs.get(to - 1).map_or(0..0, |run| range.end..run.end);
         let keep = [head, tail].into_iter().filter(|run| run.start < run.end);
-        let keep: SmallVec<[_; 2]> = keep.collect();
-        self.runs.drain(from..to);
-        self.runs.insert_many(from, keep);
+        runs.splice(from..to, keep);
     }
 
     /// Elements of either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        let (mut left, mut right) = (self.runs.iter().peekable(), other.runs.iter().peekable());
+        let (mut left, mut right) = (self.runs().iter().peekable(), other.runs().iter().peekable());
         Self::from_sorted(core::iter::from_fn(|| {
             let first = match (left.peek(), right.peek()) {
                 (Some(a), Some(b)) if b.start < a.start => right.next(),
@@ -144,8 +148,8 @@ impl RangeSet {
     /// Elements of both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let mut runs = Runs::new();
-        let (mut left, mut right) = (self.runs.iter().peekable(), other.runs.iter().peekable());
+        let mut runs = Runs::Empty;
+        let (mut left, mut right) = (self.runs().iter().peekable(), other.runs().iter().peekable());
         while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
             let (start, end) = (a.start.max(b.start), a.end.min(b.end));
             if start < end {
@@ -163,11 +167,11 @@ impl RangeSet {
     /// Elements of this set that are not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        let mut runs = Runs::new();
+        let mut runs = Runs::Empty;
         let mut at = 0;
-        for run in &self.runs {
+        for run in self.runs() {
             let mut start = run.start;
-            while let Some(hole) = other.runs.get(at) {
+            while let Some(hole) = other.runs().get(at) {
                 if hole.end <= start {
                     at += 1;
                     continue;
@@ -207,8 +211,8 @@ impl RangeSet {
     #[must_use]
     pub fn take(&self, count: u64) -> Self {
         let mut left = count;
-        let mut runs = Runs::new();
-        for run in &self.runs {
+        let mut runs = Runs::Empty;
+        for run in self.runs() {
             if left == 0 {
                 break;
             }
@@ -221,7 +225,7 @@ impl RangeSet {
 
     /// Coalesces runs that are sorted by start.
     fn from_sorted(sorted: impl IntoIterator<Item = Range<u64>>) -> Self {
-        let mut runs = Runs::new();
+        let mut runs = Runs::Empty;
         for run in sorted.into_iter().filter(|run| run.start < run.end) {
             match runs.last_mut() {
                 Some(last) if last.end >= run.start => last.end = last.end.max(run.end),
@@ -240,7 +244,7 @@ impl From<Range<u64>> for RangeSet {
 
 impl FromIterator<Range<u64>> for RangeSet {
     fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
-        let mut all: Runs = ranges.into_iter().collect();
+        let mut all: Vec<_> = ranges.into_iter().collect();
         all.sort_unstable_by_key(|run| run.start);
         Self::from_sorted(all)
     }
@@ -248,14 +252,14 @@ impl FromIterator<Range<u64>> for RangeSet {
 
 impl fmt::Debug for RangeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(&self.runs).finish()
+        f.debug_set().entries(self.runs()).finish()
     }
 }
 
 impl fmt::Display for RangeSet {
     /// Half-open runs separated by commas: `0..5,6..20`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, run) in self.runs.iter().enumerate() {
+        for (at, run) in self.runs().iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             write!(f, "{comma}{}..{}", run.start, run.end)?;
         }

@@ -1,7 +1,10 @@
 //! Every operation of `RangeSet` equals the same operation on a plain set of numbers.
 
 use core::ops::Range;
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use proptest::prelude::*;
 use samara_base::RangeSet;
@@ -21,6 +24,12 @@ fn assert_canonical(set: &RangeSet) {
     assert!(set.runs().windows(2).all(|pair| pair[0].end < pair[1].start), "gaps in {set:?}");
 }
 
+fn hash(set: &RangeSet) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    set.hash(&mut hasher);
+    hasher.finish()
+}
+
 proptest! {
     #[test]
     fn inserts_and_removes_equal_the_model(ops in prop::collection::vec((any::<bool>(), range()), 0..40)) {
@@ -35,6 +44,9 @@ proptest! {
             }
             assert_canonical(&set);
             prop_assert_eq!(model(&set), expected.clone());
+            let anew: RangeSet = set.runs().iter().cloned().collect();
+            prop_assert_eq!(&anew, &set, "equal, whatever the set once was");
+            prop_assert_eq!(hash(&anew), hash(&set));
         }
         prop_assert_eq!(set.total(), expected.len() as u64);
         prop_assert_eq!(set.first(), expected.first().copied());

@@ -126,7 +126,7 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// Whether the peer has said that it serves nothing of the blob for now.
-    fn refuses(&self) -> bool {
+    const fn refuses(&self) -> bool {
         self.muted || (self.retry.is_some() && !self.busy && self.lacks.is_empty())
     }
 
