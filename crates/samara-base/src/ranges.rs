@@ -244,9 +244,20 @@ impl From<Range<u64>> for RangeSet {
 
 impl FromIterator<Range<u64>> for RangeSet {
     fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
-        let mut all: Vec<_> = ranges.into_iter().collect();
+        let mut ranges = ranges.into_iter();
+        let (Some(first), second) = (ranges.next(), ranges.next()) else { return Self::new() };
+        let Some(second) = second else { return Self::from(first) };
+        let mut all: Vec<_> = [first, second].into_iter().chain(ranges).collect();
+        all.retain(|run| run.start < run.end);
         all.sort_unstable_by_key(|run| run.start);
-        Self::from_sorted(all)
+        all.dedup_by(|run, last| {
+            let joined = last.end >= run.start;
+            if joined {
+                last.end = last.end.max(run.end);
+            }
+            joined
+        });
+        Self { runs: Runs::Many(all) }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Every operation of `RangeSet` equals the same operation on a plain set of numbers.
 
-use core::ops::Range;
-use std::{
-    collections::BTreeSet,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+use core::{
+    hash::{Hash as _, Hasher as _},
+    ops::Range,
 };
+use std::{collections::BTreeSet, hash::DefaultHasher};
 
 use proptest::prelude::*;
 use samara_base::RangeSet;
