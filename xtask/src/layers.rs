@@ -118,6 +118,13 @@ pub(crate) const LAYERS: &[Layer] = &[
         kind: LayerKind::Async,
     },
     Layer {
+        name: "samara-conformance",
+        does: "test vectors of the RFCs, and a runner for any implementation",
+        ours: &["samara-base", "samara-wire", "samara-tree", "samara-chunk"],
+        others: Some(&["bytes", "data-encoding", "serde", "serde_json"]),
+        kind: LayerKind::Sync,
+    },
+    Layer {
         name: "samara-cli",
         does: "the `samara` command",
         ours: &["samara", "samara-base", "samara-store"],
