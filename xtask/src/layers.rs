@@ -120,9 +120,16 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "samara-conformance",
         does: "test vectors of the RFCs, and a runner for any implementation",
-        ours: &["samara-base", "samara-wire", "samara-tree", "samara-chunk"],
-        others: Some(&["bytes", "data-encoding", "serde", "serde_json"]),
-        kind: LayerKind::Sync,
+        ours: &[
+            "samara",
+            "samara-base",
+            "samara-wire",
+            "samara-tree",
+            "samara-chunk",
+            "samara-store",
+        ],
+        others: None,
+        kind: LayerKind::Async,
     },
     Layer {
         name: "samara-cli",

@@ -13,6 +13,8 @@ mod frame;
 mod manifest;
 mod message;
 mod random;
+mod record;
+mod ticket;
 mod tree;
 mod wire;
 
@@ -33,6 +35,8 @@ pub fn all() -> Result<Vec<(&'static str, VectorFile)>, Vec<String>> {
         message::transfer(),
         tree::outboard(),
         wire::ranges(),
+        record::list(),
+        ticket::list(),
         wire::tlv(),
         tree::transfer(),
         wire::varint(),

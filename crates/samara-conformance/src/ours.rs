@@ -11,6 +11,8 @@ mod frame;
 mod json;
 mod manifest;
 mod message;
+mod record;
+mod ticket;
 mod tree;
 mod wire;
 
@@ -42,7 +44,8 @@ impl Subject for Ours {
             Codec::Transfer => tree::transfer(params, bytes),
             Codec::Frontier => tree::frontier(params, bytes),
             Codec::Manifest => manifest::decode(bytes),
-            Codec::Ticket | Codec::Record => return Ok(Answer::Unsupported),
+            Codec::Ticket => ticket::decode(bytes),
+            Codec::Record => record::decode(params, bytes),
         };
         Ok(value.map_or_else(Answer::Invalid, Answer::Valid))
     }
@@ -64,7 +67,8 @@ impl Subject for Ours {
             Codec::Identity | Codec::Outboard | Codec::Transfer | Codec::Frontier => {
                 return Ok(Answer::Unsupported);
             }
-            Codec::Ticket | Codec::Record => return Ok(Answer::Unsupported),
+            Codec::Ticket => ticket::encode(value),
+            Codec::Record => record::encode(params, value),
         };
         Ok(bytes.map_or_else(Answer::Invalid, Answer::Valid))
     }

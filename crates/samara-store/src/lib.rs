@@ -68,6 +68,7 @@
 //! | --- | --- | --- |
 //! | `tracing` | no | events on recovery, checkpoints, quarantine and changed files |
 //! | `fuzzing` | no | entry points of the fuzz targets; not stable |
+//! | `conformance` | no | the format of records by itself, for `samara-conformance`; not stable |
 #![forbid(unsafe_code)]
 // Bytes of others get here: no index that may be wrong, no number that may be cut.
 #![cfg_attr(
@@ -75,6 +76,9 @@
     warn(clippy::cast_possible_truncation, clippy::indexing_slicing)
 )]
 
+#[cfg(feature = "conformance")]
+#[doc(hidden)]
+pub mod conformance;
 mod cvs;
 pub mod disk;
 mod error;

@@ -19,7 +19,7 @@ fn with_crc(kind: u64, body: &[u8]) -> Vec<u8> {
 }
 
 /// The CRC-32 of ISO-HDLC, bit by bit as the RFC gives it, so that it is not the code under test.
-fn crc32(bytes: &[u8]) -> u32 {
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
     let mut sum = u32::MAX;
     for byte in bytes {
         sum ^= u32::from(*byte);

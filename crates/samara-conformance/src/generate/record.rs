@@ -1,0 +1,136 @@
+use super::List;
+use crate::{Codec, Params, ours::number};
+
+fn params(segment: u32) -> Params {
+    Params::from_iter([("segment".to_owned(), number(segment))])
+}
+
+/// The fields of a record's header, to be changed one by one.
+#[derive(Clone)]
+struct Fields {
+    magic: [u8; 4],
+    kind: u8,
+    flags: u8,
+    zeros: [u8; 2],
+    payload_len: u32,
+    payload_crc: u32,
+    blob_size: u64,
+    blob_offset: u64,
+    id: [u8; 32],
+    segment: u32,
+}
+
+impl Fields {
+    /// Of a data record of the whole of a small blob.
+    fn of(payload: &[u8]) -> Self {
+        Self {
+            magic: *b"SmRc",
+            kind: 1,
+            flags: 0,
+            zeros: [0; 2],
+            payload_len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            payload_crc: super::frame::crc32(payload),
+            blob_size: payload.len() as u64,
+            blob_offset: 0,
+            id: *samara_tree::hash(payload).as_bytes(),
+            segment: 7,
+        }
+    }
+
+    fn record(&self, payload: &[u8]) -> Vec<u8> {
+        let mut out = self.magic.to_vec();
+        out.extend([self.kind, self.flags]);
+        out.extend(self.zeros);
+        out.extend(self.payload_len.to_le_bytes());
+        out.extend(self.payload_crc.to_le_bytes());
+        out.extend(self.blob_size.to_le_bytes());
+        out.extend(self.blob_offset.to_le_bytes());
+        out.extend(self.id);
+        out.extend(self.segment.to_le_bytes());
+        out.extend(super::frame::crc32(&out).to_le_bytes());
+        out.extend(payload);
+        out
+    }
+}
+
+pub(super) fn list() -> List {
+    let about = "One record of a segment: header and payload.";
+    let mut list = List::new("record", Codec::Record, "rfcs/0009-store.md", about);
+    let seven = params(7);
+    let payload = b"samara".as_slice();
+    let sound = Fields::of(payload);
+    let bytes = sound.record(payload);
+    list.valid("a blob of six bytes", &seven, &bytes, Some("STORE-2"));
+    list.valid("the empty blob", &seven, &Fields::of(b"").record(b""), Some("STORE-2"));
+    let outboard = Fields { kind: 2, blob_size: 40_000, ..Fields::of(&[0x11; 96]) };
+    list.valid("an outboard", &seven, &outboard.record(&[0x11; 96]), None);
+    let provisional = Fields { flags: 1, blob_size: 0, blob_offset: 1 << 20, ..sound.clone() };
+    list.valid(
+        "data of an import whose id is not known yet",
+        &seven,
+        &provisional.record(payload),
+        None,
+    );
+    let binding = Fields { kind: 3, blob_size: 2_000_000, ..Fields::of(&[0x22; 32]) };
+    list.valid("a binding", &seven, &binding.record(&[0x22; 32]), None);
+    let middle = Fields { blob_size: 1 << 40, blob_offset: (1 << 40) - 6, ..sound.clone() };
+    list.valid("the end of a large blob", &seven, &middle.record(payload), None);
+    let last = Fields { segment: u32::MAX, ..sound.clone() };
+    list.valid("in the last segment", &params(u32::MAX), &last.record(payload), None);
+
+    for bit in (0..8 * bytes.len()).step_by(3) {
+        let mut flipped = bytes.clone();
+        if let Some(byte) = flipped.get_mut(bit / 8) {
+            *byte ^= 1 << (bit % 8);
+        }
+        list.invalid("STORE-2", &format!("bit {bit} is flipped"), &seven, &flipped);
+    }
+    list.invalid("STORE-2", "a record of another segment", &params(8), &bytes);
+    list.invalid(
+        "STORE-2",
+        "its last byte is missing",
+        &seven,
+        bytes.get(..bytes.len() - 1).unwrap_or_default(),
+    );
+    list.invalid("STORE-2", "half a header", &seven, bytes.get(..36).unwrap_or_default());
+    list.invalid("STORE-2", "nothing", &seven, &[]);
+    let cases = [
+        ("another magic", Fields { magic: *b"SmRd", ..sound.clone() }, "STORE-2"),
+        ("kind 0", Fields { kind: 0, ..sound.clone() }, "STORE-2"),
+        ("kind 4", Fields { kind: 4, ..sound.clone() }, "STORE-2"),
+        ("kind 255", Fields { kind: 255, ..sound.clone() }, "STORE-2"),
+        ("an unknown flag", Fields { flags: 2, ..sound.clone() }, "STORE-2"),
+        ("bytes that have to be zero", Fields { zeros: [0, 1], ..sound.clone() }, "STORE-2"),
+        ("a payload CRC of another payload", Fields { payload_crc: 0, ..sound.clone() }, "STORE-2"),
+        (
+            "a payload of 1,048,577 bytes",
+            Fields { payload_len: (1 << 20) + 1, blob_size: 1 << 30, ..sound.clone() },
+            "STORE-20",
+        ),
+        (
+            "a payload of 2^32 - 1 bytes",
+            Fields { payload_len: u32::MAX, blob_size: 1 << 40, ..sound.clone() },
+            "STORE-20",
+        ),
+        ("data behind the end of the blob", Fields { blob_size: 5, ..sound.clone() }, "STORE-2"),
+        (
+            "data at an offset behind the blob",
+            Fields { blob_offset: 1, ..sound.clone() },
+            "STORE-2",
+        ),
+        (
+            "an offset that overflows",
+            Fields { blob_offset: u64::MAX, blob_size: u64::MAX, ..sound },
+            "STORE-2",
+        ),
+    ];
+    for (comment, fields, req) in cases {
+        list.invalid(
+            req,
+            &format!("{comment}, under a sound CRC-32"),
+            &seven,
+            &fields.record(payload),
+        );
+    }
+    list
+}
