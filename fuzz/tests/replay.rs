@@ -1,9 +1,15 @@
-//! Feeds the committed seeds to every fuzz target: no libFuzzer, no sanitizer, any toolchain.
+//! Feeds seeds, and what the corpora hold, to every fuzz target: no libFuzzer, no sanitizer, any
+//! toolchain.
 //!
 //! Arguments name the targets; none means all.
 #![forbid(unsafe_code)]
 
-use std::{env, error::Error, fs, path::Path};
+use std::{
+    env,
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -12,9 +18,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;
         }
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut paths = files(&root.join("seeds").join(name))?;
+        let corpus = root.join("corpus").join(name);
+        if corpus.exists() {
+            paths.extend(files(&corpus)?);
+        }
+        for path in paths {
             let data = fs::read(&path)?;
             // Shown only if the target panics: the panic message follows it.
             let shown = ShowOnPanic(&path);
@@ -24,8 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         targets += 1;
     }
-    println!("replayed {seeds} seeds of {targets} targets");
+    println!("replayed {seeds} inputs of {targets} targets");
     Ok(())
+}
+
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
 }
 
 /// Names the seed if its target panics.
@@ -34,7 +48,7 @@ struct ShowOnPanic<'a>(&'a Path);
 impl Drop for ShowOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the seed is {}", self.0.display());
+            eprintln!("the input is {}", self.0.display());
         }
     }
 }

@@ -5,6 +5,7 @@
 //! `RUSTC_BOOTSTRAP=1` lets the stable compiler take them.
 
 mod targets;
+mod vectors;
 
 use std::{
     fs,
@@ -53,7 +54,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     }
 }
 
-/// Replays the seeds of all targets, then fuzzes each of them for `seconds`.
+/// Replays seeds and vectors, then fuzzes each of them for `seconds`.
 ///
 /// # Errors
 ///
@@ -111,6 +112,7 @@ fn fuzzer(binaries: &Path, target: &Target, limits: &Limits) -> Result<Cmd> {
 
 fn run(targets: &[Target], seconds: u64, sanitizer: &str) -> Result<()> {
     require_generated(targets)?;
+    vectors::spread()?;
     let limits = Limits::read()?;
     let binaries = build(sanitizer)?;
     for target in targets {
@@ -125,8 +127,10 @@ fn run(targets: &[Target], seconds: u64, sanitizer: &str) -> Result<()> {
     Ok(())
 }
 
-/// Feeds the seeds to the same functions as ordinary tests: no sanitizer, no libFuzzer.
+/// Feeds seeds, vectors and whatever else the corpora hold to the same functions as ordinary tests:
+/// no sanitizer, no libFuzzer.
 fn replay(targets: &[Target]) -> Result<()> {
+    vectors::spread()?;
     cargo("test")
         .args(["--manifest-path", "fuzz/Cargo.toml", "--test", "replay", "--target-dir"])
         .arg(sh::target_dir()?)
