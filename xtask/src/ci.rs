@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{args::Args, cross, e2e, fuzz, rfc, sh, sh::cargo, test, tidy, workspace};
+use crate::{args::Args, cross, e2e, fuzz, rfc, sh, sh::cargo, test, tidy, vectors, workspace};
 
 /// A job's name, what it does, and how.
 struct Job {
@@ -34,6 +34,11 @@ const JOBS: &[Job] = &[
     Job { name: "features", about: "each set of features of each crate builds", run: features },
     Job { name: "no-std", about: "the core crates build without std", run: cross::no_std },
     Job { name: "wasm", about: "the core crates build for wasm32 and run there", run: cross::wasm },
+    Job {
+        name: "vectors",
+        about: "our crates and the reader in Python answer the vectors, and each other",
+        run: vectors::verify,
+    },
     Job {
         name: "fuzz",
         about: "seeds replayed, each target fuzzed a few seconds",

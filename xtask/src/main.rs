@@ -16,6 +16,7 @@ mod sh;
 mod test;
 mod text;
 mod tidy;
+mod vectors;
 mod workspace;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ usage: cargo xtask COMMAND [OPTIONS]
   tidy [--fix]                  check layers, sizes, links, generated tables; --fix rewrites the tables
   rfc check                     check that every requirement is implemented, tested and quoted as it stands
   rfc report                    print the matrix requirement x {implementation, test} as Markdown
+  vectors gen | verify          write rfcs/vectors; hold our crates and the reader in Python to them
+  vectors cross [--count N]     have both encode and decode N values of each kind for each other (default 10,000)
   fuzz [run] [TARGET...] [--seconds N]
                                 fuzz all targets, or some, N seconds each (default 60)
   fuzz list | replay [TARGET...] | seed [TARGET...]
@@ -72,6 +75,7 @@ fn run(mut args: Args) -> Result<()> {
         "test" => test::command(args),
         "tidy" => tidy::command(args),
         "rfc" => rfc::command(args),
+        "vectors" => vectors::command(args),
         "fuzz" => fuzz::command(args),
         "bench" => bench::command(args),
         "e2e" => e2e::command(args),
