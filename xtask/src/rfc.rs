@@ -6,6 +6,7 @@
 mod cite;
 mod index;
 mod spec;
+mod vectors;
 
 use std::collections::BTreeMap;
 
@@ -40,12 +41,13 @@ pub(crate) fn check() -> Result<()> {
     for problem in &problems {
         eprintln!("{problem}");
     }
+    let vectors: u32 = book.vectors.values().sum();
     let (must, all) = (
         book.requirements().filter(|r| r.level == Level::Must).count(),
         book.requirements().count(),
     );
     eprintln!(
-        "rfc: {} RFCs, {all} requirements ({must} of them MUST), {} citations, {} exceptions",
+        "rfc: {} RFCs, {all} requirements ({must} of them MUST), {} citations, {} exceptions, {vectors} vectors",
         book.rfcs.len(),
         book.citations.len(),
         book.exceptions.len(),
@@ -67,6 +69,8 @@ struct Book {
     rfcs: Vec<Rfc>,
     citations: Vec<Citation>,
     exceptions: BTreeMap<String, Exception>,
+    /// Vectors by the requirement that they name.
+    vectors: BTreeMap<String, u32>,
     /// What could not even be read.
     malformed: Vec<String>,
 }
@@ -83,6 +87,7 @@ impl Book {
                 cite::parse(&file.path, &file.text, &mut book.citations, &mut book.malformed);
             }
         }
+        book.vectors = vectors::count()?;
         book.exceptions = parse_exceptions(&text::read("rfcs/exceptions.toml")?)?;
         Ok(book)
     }
@@ -100,6 +105,7 @@ impl Book {
         self.check_ids(&mut problems);
         self.check_quotes(&mut problems);
         self.check_coverage(&mut problems);
+        self.check_vectors(&mut problems);
         problems
     }
 
@@ -192,11 +198,22 @@ impl Book {
         }
     }
 
+    //= rfcs/0014-conformance.md#conf-5
+    //# A vector MUST name no requirement but one that is in force.
+    fn check_vectors(&self, problems: &mut Vec<String>) {
+        for id in self.vectors.keys() {
+            if !self.requirements().any(|requirement| requirement.id == *id) {
+                problems.push(format!("rfcs/vectors: {id} is in no RFC, or is withdrawn"));
+            }
+        }
+    }
+
     fn report(&self) -> String {
         let mut out = String::from("# Requirements\n");
         for rfc in self.rfcs.iter().filter(|rfc| !rfc.requirements.is_empty()) {
             out += &format!("\n## {}\n\n", rfc.title);
-            out += "| id | level | implementation | test |\n| --- | --- | --- | --- |\n";
+            out += "| id | level | implementation | test | vectors |\n";
+            out += "| --- | --- | --- | --- | --- |\n";
             for requirement in rfc.requirements.iter().filter(|r| !r.withdrawn) {
                 let cell = |kind| {
                     let places: Vec<String> =
@@ -207,12 +224,14 @@ impl Book {
                         (true, None) => "–".to_owned(),
                     }
                 };
+                let vectors = self.vectors.get(&requirement.id);
                 out += &format!(
-                    "| {} | {} | {} | {} |\n",
+                    "| {} | {} | {} | {} | {} |\n",
                     requirement.id,
                     requirement.level.name(),
                     cell(Kind::Implementation),
-                    cell(Kind::Test)
+                    cell(Kind::Test),
+                    vectors.map_or_else(|| "–".to_owned(), ToString::to_string),
                 );
             }
         }

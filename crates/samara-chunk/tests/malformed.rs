@@ -41,6 +41,10 @@ fn in_pieces(bytes: &[u8]) -> Option<DecodeError> {
     if decoder.is_finished() { None } else { Manifest::decode(bytes).err() }
 }
 
+//= rfcs/0004-chunking.md#coll-22
+//= type=test
+//# A decoder MUST refuse a manifest that begins with another magic, or whose extensions are
+//# cut, do not ascend or are empty where their tag says that there are some.
 #[test]
 fn something_else_than_a_manifest() {
     assert_eq!(fault(&[b""]), (0, Field::Magic, DecodeProblem::Truncated));
@@ -262,6 +266,10 @@ fn extensions_that_need_not_be_understood() {
     assert_eq!(entries.next_entry(), None);
 }
 
+//= rfcs/0004-chunking.md#coll-22
+//= type=test
+//# A decoder MUST refuse a manifest that begins with another magic, or whose extensions are
+//# cut, do not ascend or are empty where their tag says that there are some.
 #[test]
 fn extension_areas_that_are_not_one() {
     let in_header = |area: &[u8]| {

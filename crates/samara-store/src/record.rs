@@ -153,6 +153,9 @@ impl Header {
         if crc != crc32fast::hash(fields).to_le_bytes() {
             return Err(wrong(68, Field::HeaderCrc));
         }
+        //= rfcs/0009-store.md#store-21
+        //# A reader MUST treat a record as absent whose magic, kind, flags, zeros, segment number or
+        //# span is not as the table says.
         let [kind, flags, reserved @ ..] = reader.take::<4>();
         let kind = match kind {
             1 => Kind::Data,

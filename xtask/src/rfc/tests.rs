@@ -128,3 +128,21 @@ fn an_exception_needs_a_reason_and_a_need() {
             .is_err()
     );
 }
+
+//= rfcs/0014-conformance.md#conf-5
+//= type=test
+//# A vector MUST name no requirement but one that is in force.
+#[test]
+fn a_vector_for_no_requirement_is_a_problem() {
+    let mut book = book(&format!("{CODE}{TEST}"));
+    book.vectors.insert("ABC-1".to_owned(), 3);
+    assert_eq!(book.problems(), Vec::<String>::new());
+    assert!(book.report().contains("| 3 |"), "{}", book.report());
+    for id in ["ABC-2", "ABC-9"] {
+        book.vectors.insert(id.to_owned(), 1);
+        let problems = book.problems();
+        let expected = format!("rfcs/vectors: {id} is in no RFC, or is withdrawn");
+        assert_eq!(problems, [expected]);
+        book.vectors.remove(id);
+    }
+}

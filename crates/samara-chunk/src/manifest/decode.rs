@@ -262,6 +262,9 @@ impl Decoder {
 
     fn take_header<'i>(&mut self, input: &'i [u8]) -> Result<(Extensions<'i>, usize), DecodeError> {
         let mut cursor = Cursor::new(input, self.offset);
+        //= rfcs/0004-chunking.md#coll-22
+        //# A decoder MUST refuse a manifest that begins with another magic, or whose extensions are
+        //# cut, do not ascend or are empty where their tag says that there are some.
         let at = cursor.offset();
         if cursor.bytes(MAGIC.len(), Field::Magic)? != MAGIC {
             return Err(DecodeError {

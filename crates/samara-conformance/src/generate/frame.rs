@@ -96,8 +96,8 @@ pub(super) fn list() -> List {
         list.invalid(req, &format!("bit {bit} of a PING with a CRC-32 is flipped"), &crc, &bytes);
     }
     list.invalid("ENC-18", "a CRC-32 in the other byte order", &crc, &swapped(&sound));
-    list.invalid("ENC-17", "no CRC-32 where there has to be one", &crc, &ping);
-    list.invalid("ENC-17", "a CRC-32 where there is none", &plain, &sound);
+    list.invalid("ENC-4", "no CRC-32 where there has to be one", &crc, &ping);
+    list.invalid("ENC-4", "a CRC-32 where there is none", &plain, &sound);
     list.cut("ENC-4", "a PING", &plain, &ping);
     list.cut("ENC-4", "a PING with a CRC-32", &crc, &sound);
     list.cut("ENC-4", "a frame with a long kind and length", &plain, &frame(0x4001, &[9; 70]));

@@ -133,7 +133,7 @@ pub(super) fn list() -> List {
         &[b"SmraCol".as_slice(), &[0, 0], &end(0, 0)].concat(),
     );
     list.invalid(
-        "COLL-1",
+        "COLL-22",
         "another magic",
         &none,
         &[b"SmraCot".as_slice(), &[1, 0], &end(0, 0)].concat(),
@@ -323,15 +323,15 @@ fn extended(list: &mut List) {
     };
     list.invalid("COLL-15", "an even extension", &none, &with(b"\x02\x00"));
     list.invalid("COLL-15", "extension 0", &none, &with(b"\x00\x01x"));
-    list.invalid("COLL-1", "extensions that do not ascend", &none, &with(b"\x03\x00\x01\x00"));
-    list.invalid("COLL-1", "an extension twice", &none, &with(b"\x01\x00\x01\x00"));
-    list.invalid("COLL-1", "an extension that is cut", &none, &with(b"\x01\x05x"));
+    list.invalid("COLL-22", "extensions that do not ascend", &none, &with(b"\x03\x00\x01\x00"));
+    list.invalid("COLL-22", "an extension twice", &none, &with(b"\x01\x00\x01\x00"));
+    list.invalid("COLL-22", "an extension that is cut", &none, &with(b"\x01\x05x"));
     let long = [vec![1], v(4093), vec![0; 4093]].concat();
     list.must_ignore("4,096 bytes of extensions", &none, &with(&long), "COLL-12");
     let long = [vec![1], v(4094), vec![0; 4094]].concat();
     list.invalid("COLL-12", "4,097 bytes of extensions", &none, &with(&long));
     let empty = [&[9, 0, 0, 1, b'a'][..], &v(0o644), &v(5), &ID, &[0]].concat();
-    list.invalid("COLL-1", "a flag for extensions, and none", &none, &manifest(&[empty], 1));
+    list.invalid("COLL-22", "a flag for extensions, and none", &none, &manifest(&[empty], 1));
 }
 
 fn names(list: &mut List) {

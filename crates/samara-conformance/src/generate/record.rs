@@ -85,7 +85,7 @@ pub(super) fn list() -> List {
         }
         list.invalid("STORE-2", &format!("bit {bit} is flipped"), &seven, &flipped);
     }
-    list.invalid("STORE-2", "a record of another segment", &params(8), &bytes);
+    list.invalid("STORE-21", "a record of another segment", &params(8), &bytes);
     list.invalid(
         "STORE-2",
         "its last byte is missing",
@@ -95,12 +95,12 @@ pub(super) fn list() -> List {
     list.invalid("STORE-2", "half a header", &seven, bytes.get(..36).unwrap_or_default());
     list.invalid("STORE-2", "nothing", &seven, &[]);
     let cases = [
-        ("another magic", Fields { magic: *b"SmRd", ..sound.clone() }, "STORE-2"),
-        ("kind 0", Fields { kind: 0, ..sound.clone() }, "STORE-2"),
-        ("kind 4", Fields { kind: 4, ..sound.clone() }, "STORE-2"),
-        ("kind 255", Fields { kind: 255, ..sound.clone() }, "STORE-2"),
-        ("an unknown flag", Fields { flags: 2, ..sound.clone() }, "STORE-2"),
-        ("bytes that have to be zero", Fields { zeros: [0, 1], ..sound.clone() }, "STORE-2"),
+        ("another magic", Fields { magic: *b"SmRd", ..sound.clone() }, "STORE-21"),
+        ("kind 0", Fields { kind: 0, ..sound.clone() }, "STORE-21"),
+        ("kind 4", Fields { kind: 4, ..sound.clone() }, "STORE-21"),
+        ("kind 255", Fields { kind: 255, ..sound.clone() }, "STORE-21"),
+        ("an unknown flag", Fields { flags: 2, ..sound.clone() }, "STORE-21"),
+        ("bytes that have to be zero", Fields { zeros: [0, 1], ..sound.clone() }, "STORE-21"),
         ("a payload CRC of another payload", Fields { payload_crc: 0, ..sound.clone() }, "STORE-2"),
         (
             "a payload of 1,048,577 bytes",
@@ -112,16 +112,16 @@ pub(super) fn list() -> List {
             Fields { payload_len: u32::MAX, blob_size: 1 << 40, ..sound.clone() },
             "STORE-20",
         ),
-        ("data behind the end of the blob", Fields { blob_size: 5, ..sound.clone() }, "STORE-2"),
+        ("data behind the end of the blob", Fields { blob_size: 5, ..sound.clone() }, "STORE-21"),
         (
             "data at an offset behind the blob",
             Fields { blob_offset: 1, ..sound.clone() },
-            "STORE-2",
+            "STORE-21",
         ),
         (
             "an offset that overflows",
             Fields { blob_offset: u64::MAX, blob_size: u64::MAX, ..sound },
-            "STORE-2",
+            "STORE-21",
         ),
     ];
     for (comment, fields, req) in cases {

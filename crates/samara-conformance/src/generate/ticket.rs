@@ -108,14 +108,15 @@ pub(super) fn list() -> List {
     };
     for digit in ['0', '2', '5', '9'] {
         let text = format!("samara{digit}{}", plain.get(7..).unwrap_or_default());
-        bad("TICKET-3", &format!("version {digit}"), &text);
+        let req = if digit == '0' { "TICKET-10" } else { "TICKET-3" };
+        bad(req, &format!("version {digit}"), &text);
     }
-    bad("TICKET-1", "nothing", "");
-    bad("TICKET-1", "blanks", " \n ");
-    bad("TICKET-1", "another prefix", &plain.replace("samara1", "sahara1"));
-    bad("TICKET-1", "a blob id", &"5a".repeat(32));
-    bad("TICKET-1", "a letter that base 32 does not have", &plain.replacen('a', "1", 5));
-    bad("TICKET-1", "a letter beyond ASCII", &format!("{plain}\u{e9}"));
+    bad("TICKET-10", "nothing", "");
+    bad("TICKET-10", "blanks", " \n ");
+    bad("TICKET-10", "another prefix", &plain.replace("samara1", "sahara1"));
+    bad("TICKET-10", "a blob id", &"5a".repeat(32));
+    bad("TICKET-10", "a letter that base 32 does not have", &plain.replacen('a', "1", 5));
+    bad("TICKET-10", "a letter beyond ASCII", &format!("{plain}\u{e9}"));
     bad("TICKET-4", "4,097 characters", &format!("samara1{}", "a".repeat(4090)));
     for at in (7..plain.len()).step_by(5) {
         let mut text: Vec<char> = plain.chars().collect();

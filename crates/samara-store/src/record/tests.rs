@@ -87,6 +87,10 @@ fn field(result: Result<Header, RecordError>) -> (u32, Field) {
     (error.offset, error.field)
 }
 
+//= rfcs/0009-store.md#store-21
+//= type=test
+//# A reader MUST treat a record as absent whose magic, kind, flags, zeros, segment number or
+//# span is not as the table says.
 #[test]
 fn each_field_has_its_own_refusal() {
     assert_eq!(field(forged(|bytes| bytes[0] = 0)), (0, Field::Magic));

@@ -107,6 +107,10 @@ fn what_chats_and_mails_do_to_text_is_forgiven() {
     }
 }
 
+//= rfcs/0001-architecture.md#ticket-10
+//= type=test
+//# A reader MUST refuse text that does not begin with the prefix or has a character which is no
+//# digit of base 32 behind it.
 #[test]
 fn each_way_to_mangle_a_ticket_has_its_own_answer() {
     let text = full().to_string();

@@ -37,6 +37,9 @@ pub(super) fn open(text: &str) -> Result<Vec<u8>, TicketError> {
     if letters().nth(TICKET_TEXT_MAX).is_some() {
         return Err(TicketError::TooLong);
     }
+    //= rfcs/0001-architecture.md#ticket-10
+    //# A reader MUST refuse text that does not begin with the prefix or has a character which is no
+    //# digit of base 32 behind it.
     let mut rest = letters();
     for expected in PREFIX.chars() {
         match rest.next() {
