@@ -45,8 +45,8 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) recovery: OnceLock<Recovery>,
     pub(crate) index: Index,
-    /// Lock order: `checkpoint` or `partials`, a partial's state, `writer`, `pending`; the others are
-    /// leaves.
+    /// Lock order: `checkpoint` or `partials`, a partial's state, `writer`, `pending`; `creating`, then
+    /// `roots`; the others are leaves.
     checkpoint: Mutex<()>,
     writer: Mutex<Writer>,
     pending: Mutex<Pending>,
