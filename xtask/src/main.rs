@@ -11,6 +11,7 @@ mod cross;
 mod e2e;
 mod fuzz;
 mod layers;
+mod plant;
 mod rfc;
 mod sh;
 mod test;
@@ -37,6 +38,7 @@ usage: cargo xtask COMMAND [OPTIONS]
   rfc report                    print the matrix requirement x {implementation, test} as Markdown
   vectors gen | verify          write rfcs/vectors; hold our crates and the reader in Python to them
   vectors cross [--count N]     have both encode and decode N values of each kind for each other (default 10,000)
+  plant [NAME...] [--list]      plant bugs in a copy of the tree, one at a time: a gate has to find each
   fuzz [run] [TARGET...] [--seconds N]
                                 fuzz all targets, or some, N seconds each (default 60)
   fuzz list | replay [TARGET...] | seed [TARGET...]
@@ -75,6 +77,7 @@ fn run(mut args: Args) -> Result<()> {
         "test" => test::command(args),
         "tidy" => tidy::command(args),
         "rfc" => rfc::command(args),
+        "plant" => plant::command(args),
         "vectors" => vectors::command(args),
         "fuzz" => fuzz::command(args),
         "bench" => bench::command(args),

@@ -62,6 +62,24 @@ impl Cmd {
         self
     }
 
+    /// Runs it elsewhere.
+    pub(crate) fn dir(mut self, dir: &Path) -> Self {
+        self.inner.current_dir(dir);
+        self
+    }
+
+    /// Runs it and returns whether its exit code is 0, with all that it printed.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be started.
+    pub(crate) fn output(mut self) -> Result<(bool, String)> {
+        let output =
+            self.inner.output().with_context(|| format!("can't start `{}`", self.shown))?;
+        let text = [output.stderr, output.stdout].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+    }
+
     /// Runs it with our standard output and error.
     ///
     /// # Errors
