@@ -35,7 +35,9 @@ usage: cargo xtask COMMAND [OPTIONS]
   test [FILTER...]              run every test of the workspace, doctests included
   tidy [--fix]                  check layers, sizes, links, generated tables; --fix rewrites the tables
   rfc check                     check that every requirement is implemented, tested and quoted as it stands
-  rfc report                    print the matrix requirement x {implementation, test} as Markdown
+  rfc report                    print the matrix requirement x {implementation, test, vectors} as Markdown
+  rfc new NAME TITLE PREFIX [--number N]
+                                write an RFC out of the template
   vectors gen | verify          write rfcs/vectors; hold our crates and the reader in Python to them
   vectors cross [--count N]     have both encode and decode N values of each kind for each other (default 10,000)
   plant [NAME...] [--list]      plant bugs in a copy of the tree, one at a time: a gate has to find each

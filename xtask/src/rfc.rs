@@ -5,6 +5,7 @@
 
 mod cite;
 mod index;
+mod new;
 mod spec;
 mod vectors;
 
@@ -20,17 +21,21 @@ use crate::{args::Args, text};
 
 pub(crate) use self::index::check as check_index;
 
-/// `cargo xtask rfc check|report`.
+/// `cargo xtask rfc check|report|new`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let command = args.positional();
+    let number = args.option("--number")?;
+    let words = args.positionals();
     args.finish()?;
-    match command.as_deref() {
-        Some("check") => check(),
-        Some("report") => {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match (command.as_deref(), words.as_slice()) {
+        (Some("check"), []) => check(),
+        (Some("report"), []) => {
             print!("{}", Book::read()?.report());
             Ok(())
         }
-        _ => bail!("`cargo xtask rfc` takes `check` or `report`"),
+        (Some("new"), [name, title, prefix]) => new::new(name, title, prefix, number),
+        _ => bail!("`cargo xtask rfc` takes `check`, `report` or `new NAME TITLE PREFIX`"),
     }
 }
 
