@@ -1,158 +1,148 @@
-"""RFC 0004, section "Manifest"."""
+"""RFC 0004, sections "Manifest" and "Limits"."""
 
-from values import number, to_bytes, to_number
-from wire import Input, Refused, varint
+from notation import LINE_MAX, TooLong, need, num, raw
+from wire import Cursor, put_varint
 
-MAGIC = b"SmraCol"
-MANIFEST_MAX = 268_435_456
-ENTRIES_MAX = 1_048_576
-EXTENSIONS_MAX = 4096
-PATH_MAX, NAME_MAX, DEPTH_MAX, TARGET_MAX = 4096, 255, 64, 4096
-SIZES_MAX = (1 << 62) - 1
-TIME_MIN, TIME_MAX = -(1 << 60), (1 << 60) - 1
-FILE, DIRECTORY, LINK = 1, 2, 3
-KINDS = {FILE: "file", DIRECTORY: "directory", LINK: "symlink"}
-TIME, EXTENDED = 4, 8
+KINDS = {1: "file", 2: "directory", 3: "symlink"}
+TAGS = {0x01, 0x05, 0x02, 0x06, 0x03, 0x09, 0x0D, 0x0A, 0x0E, 0x0B}
+SIZE_MAX = (1 << 62) - 1
+SECONDS = -(1 << 60), (1 << 60) - 1
 
 
-def check_name(name):
-    """COLL-9."""
-    lower = name.lower()
-    bad = not name or name in (b".", b"..") or b"/" in name or 0 in name
-    if bad or lower.startswith(b".samara-") or lower.endswith(b".samara-part"):
-        raise Refused(f"the name {name!r}")
-    if len(name) > NAME_MAX:  # COLL-12
-        raise Refused("a name is too long")
-
-
-def extensions(data):
-    """COLL-15 and COLL-16; the bytes as they stand."""
-    if len(data) > EXTENSIONS_MAX:
-        raise Refused("too many bytes of extensions")
-    rest, last = Input(data), -1
-    while rest.left():
-        kind = rest.varint()
-        rest.take(rest.varint())
-        if kind <= last:
-            raise Refused("extensions do not ascend")
-        if kind % 2 == 0:
-            raise Refused(f"the extension {kind} has to be known")
-        last = kind
+def area(cursor):
+    """An area of extensions with its length in front: COLL-12, COLL-15, COLL-16, COLL-22."""
+    length = cursor.varint()
+    need(length <= 4096, "COLL-12: extensions above 4,096 bytes")
+    data = cursor.take(length)
+    inner, before = Cursor(data), -1
+    while inner.left:
+        kind = inner.varint()
+        inner.take(inner.varint())
+        need(kind > before, "COLL-22: extensions do not ascend")
+        need(kind & 1, "COLL-15: an unknown even extension")
+        before = kind
     return data
 
 
+def name_of(cursor, sibling):
+    """shared, length, suffix: COLL-8 (order, exact count), COLL-9, COLL-12. `sibling` is None without one."""
+    shared, length = cursor.byte(), cursor.byte()
+    suffix = cursor.take(length)
+    if sibling is None:
+        need(shared == 0, "COLL-8: shares with no sibling")
+    else:
+        need(shared <= len(sibling) and suffix, "COLL-8: not greater")
+        need(shared == len(sibling) or suffix[0] > sibling[shared], "COLL-8: not greater, or another count")
+    name = (sibling or b"")[:shared] + suffix
+    need(len(name) <= 255, "COLL-12: a name above 255 bytes")
+    lower = name.lower()  # of bytes: ASCII only
+    need(name not in (b"", b".", b"..") and not set(name) & {0, 0x2F}, "COLL-9: name")
+    need(not lower.startswith(b".samara-") and not lower.endswith(b".samara-part"), "COLL-9: reserved name")
+    return name
+
+
 def decode(data):
-    if len(data) > MANIFEST_MAX:
-        raise Refused("too long")
-    data = Input(data)
-    if data.take(7) != MAGIC:
-        raise Refused("not a manifest")
-    if data.byte() != 1:  # COLL-2
-        raise Refused("an unknown version")
-    own = extensions(data.take(data.varint()))
+    need(len(data) <= 268_435_456, "COLL-12: a manifest above 268,435,456 bytes")
+    c = Cursor(data)  # COLL-4 (cut), COLL-6 (minimal) in its methods
+    need(c.take(7) == b"SmraCol", "COLL-22: magic")
+    need(c.byte() == 1, "COLL-2: version")
+    own = area(c)
     entries, total, time = [], 0, 0
-    # Names from the top to the entry before; whether that entry is a directory.
-    stack, in_directory = [], False
-    while True:
-        tag = data.byte()
-        if tag == 0:
-            break
-        kind, flags = tag & 3, tag & ~3
-        if kind == 0 or flags & ~(TIME | EXTENDED) or (kind == LINK and flags & TIME):  # COLL-5
-            raise Refused(f"the tag {tag:#x}")
-        depth, shared, length = data.byte(), data.byte(), data.byte()
-        suffix = data.take(length)
-        if depth > len(stack) or (depth == len(stack) and depth and not in_directory):  # COLL-7
-            raise Refused("no parent")
-        if depth >= DEPTH_MAX:
-            raise Refused("too deep")
-        sibling = stack[depth] if depth < len(stack) else b""
-        if shared > len(sibling):
-            raise Refused("shares more than there is")
-        name = sibling[:shared] + suffix
-        if depth < len(stack):  # COLL-8
-            greater = suffix and (shared == len(sibling) or suffix[0] > sibling[shared])
-            if not greater:
-                raise Refused("names do not ascend, or share another count")
-        check_name(name)
-        stack[depth:] = [name]
-        path = b"/".join(stack)
-        if len(path) > PATH_MAX or len(entries) >= ENTRIES_MAX:  # COLL-12
-            raise Refused("a path is too long, or there are too many")
-        entry = {"path": path.hex(), "kind": KINDS[kind]}
-        if kind == LINK:
-            length = data.varint()
-            if not 1 <= length <= TARGET_MAX:
-                raise Refused("a target is empty or too long")
-            target = data.take(length)
-            if 0 in target:  # COLL-11
-                raise Refused("a target has the byte 0")
+    shown = count = 0  # the length of the answer: an entry of six bytes can stand for a path of 4,096
+    path, below = [], True  # the entry before; whether it can have entries below it
+    while tag := c.byte():
+        need(tag in TAGS, "COLL-5: tag")
+        kind = KINDS[tag & 3]
+        depth = c.byte()
+        need(depth <= 63, "COLL-12: more than 64 names")
+        need(depth < len(path) or (depth == len(path) and below), "COLL-7: parent")
+        name = name_of(c, path[depth] if depth < len(path) else None)
+        path, below = path[:depth] + [name], kind == "directory"
+        full = b"/".join(path)
+        need(len(full) <= 4096, "COLL-12: a path above 4,096 bytes")
+        entry = {"path": full.hex(), "kind": kind}
+        if kind == "symlink":
+            length = c.varint()
+            need(1 <= length <= 4096, "COLL-11, COLL-12: length of a target")
+            target = c.take(length)
+            need(0 not in target, "COLL-11: a target with the byte 0")
             entry["target"] = target.hex()
         else:
-            mode = data.varint()
-            if mode > 0o777:
-                raise Refused("no such mode")
-            entry["mode"] = number(mode)
-            if flags & TIME:
-                zigzag, nanos = data.varint(), data.varint()
-                time += zigzag // 2 if zigzag % 2 == 0 else -(zigzag // 2) - 1
-                if not TIME_MIN <= time <= TIME_MAX or nanos > 999_999_999:
-                    raise Refused("no such time")
-                entry["mtime"] = [number(time), number(nanos)]
-            if kind == FILE:
-                size = data.varint()
+            mode = c.varint()
+            need(mode <= 0o777, "COLL-12: mode")
+            entry["mode"] = str(mode)
+            if tag & 4:
+                step, nanos = c.varint(), c.varint()
+                time += -(step + 1) // 2 if step & 1 else step // 2
+                need(SECONDS[0] <= time <= SECONDS[1] and nanos <= 999_999_999, "COLL-12: time")
+                entry["mtime"] = [str(time), str(nanos)]
+            if kind == "file":
+                size = c.varint()
                 total += size
-                if total > SIZES_MAX:
-                    raise Refused("too many bytes")
-                entry |= {"size": number(size), "id": data.take(32).hex()}
-        if flags & EXTENDED:
-            area = extensions(data.take(data.varint()))
-            if not area:
-                raise Refused("extensions that are there are not empty")
-            entry["extensions"] = area.hex()
-        in_directory = kind == DIRECTORY
-        entries.append(entry)
-    if (data.varint(), data.varint()) != (len(entries), total):  # COLL-3
-        raise Refused("the end record has other figures")
-    data.end()  # COLL-4
+                need(total <= SIZE_MAX, "COLL-12: size of all files")
+                entry |= {"size": str(size), "id": c.take(32).hex()}
+        if tag & 8:
+            extra = area(c)
+            need(extra, "COLL-22: extensions tagged and empty")
+            entry["extensions"] = extra.hex()
+        shown += 2 * len(full)
+        if shown <= LINE_MAX:
+            entries.append(entry)
+        count += 1
+        need(count <= 1_048_576, "COLL-12: entries")
+    need(c.varint() == count and c.varint() == total, "COLL-3: figures of the end record")
+    need(c.left == 0, "COLL-4: bytes after the end record")
+    if count != len(entries):
+        raise TooLong
     return {"entries": entries} | ({"extensions": own.hex()} if own else {})
 
 
+def common(a, b):
+    count = 0
+    while count < min(len(a), len(b)) and a[count] == b[count]:
+        count += 1
+    return count
+
+
 def encode(value):
-    own = to_bytes(value.get("extensions", ""))
-    out = MAGIC + b"\x01" + varint(len(own)) + own
-    before, total, time = [], 0, 0
+    """COLL-1, COLL-10. Entries that are not in order are refused, by decoding the result."""
+    tags = {name: tag for tag, name in KINDS.items()}
+    own = raw(value.get("extensions", ""))
+    out, path, total, time = [b"SmraCol\x01", put_varint(len(own)), own], [], 0, 0
+    expected = []
     for entry in value["entries"]:
-        names = to_bytes(entry["path"]).split(b"/")
+        entry = dict(entry)
+        if "mode" in entry:  # COLL-10: drop all bits but nine
+            entry["mode"] = str(num(entry["mode"]) & 0o777)
+        expected.append(entry)
+        kind, names = entry["kind"], raw(entry["path"]).split(b"/")
         depth, name = len(names) - 1, names[-1]
-        sibling = before[depth] if depth < len(before) else b""
-        shared = 0
-        while shared < min(len(name), len(sibling)) and name[shared] == sibling[shared]:
-            shared += 1
-        suffix = name[shared:]
-        if depth > 255 or len(suffix) > 255:
-            raise Refused("too deep or too long")
-        area = to_bytes(entry.get("extensions", ""))
-        tag = {name: kind for kind, name in KINDS.items()}[entry["kind"]]
-        tag |= (TIME if "mtime" in entry else 0) | (EXTENDED if area else 0)
-        out += bytes([tag, depth, shared, len(suffix)]) + suffix
-        if entry["kind"] == "symlink":
-            target = to_bytes(entry["target"])
-            out += varint(len(target)) + target
+        # Without this, a parent that is not there would pass as the one of the entry before.
+        need(depth <= 63 and names[:-1] == path[:depth], "COLL-7: parent")
+        sibling = path[depth] if depth < len(path) else b""
+        shared = common(name, sibling)
+        need(len(name) <= 255, "COLL-12: a name above 255 bytes")
+        extra = raw(entry.get("extensions", ""))
+        tag = tags.get(kind, 0) | ("mtime" in entry) << 2 | bool(extra) << 3
+        out += bytes([tag, depth, shared, len(name) - shared]), name[shared:]
+        if kind == "symlink":
+            target = raw(entry["target"])
+            out += put_varint(len(target)), target
         else:
-            out += varint(to_number(entry["mode"]))
+            out.append(put_varint(num(entry["mode"])))
             if "mtime" in entry:
-                seconds = to_number(entry["mtime"][0], TIME_MIN, TIME_MAX)
-                step, time = seconds - time, seconds
-                out += varint(2 * step if step >= 0 else -2 * step - 1)
-                out += varint(to_number(entry["mtime"][1]))
-            if entry["kind"] == "file":
-                size = to_number(entry["size"])
+                seconds, nanos = entry["mtime"]
+                step = num(seconds, *SECONDS) - time
+                time += step
+                out += put_varint(2 * step if step >= 0 else -2 * step - 1), put_varint(num(nanos))
+            if kind == "file":
+                size = num(entry["size"])
                 total += size
-                out += varint(size) + to_bytes(entry["id"])
-        out += varint(len(area)) + area if area else b""
-        before = names
-    out += b"\0" + varint(len(value["entries"])) + varint(total)
-    if decode(out) != value:  # COLL-1
-        raise Refused("not a value of a manifest")
-    return out
+                out += put_varint(size), raw(entry["id"], 32)
+        if extra:
+            out += put_varint(len(extra)), extra
+        path = names
+    out += b"\0", put_varint(len(expected)), put_varint(total)
+    done = b"".join(out)
+    need(decode(done) == value | {"entries": expected}, "not what a manifest can say")
+    return done

@@ -1,187 +1,155 @@
-"""RFC 0003, section "Messages": bodies of frames."""
+"""RFC 0003, section "Messages"; the keys are those of RFC 0014."""
 
-import wire
-from values import number, ranges, to_bytes, to_number, to_ranges
-from wire import FRAME_BODY_MAX, RUNS_MAX, Input, Refused, take_ranges, take_tlvs, tlv, varint, whole
+from notation import Refused, need, num, raw, runs, show_runs, text
+from wire import BODY_MAX, END_MAX, Cursor, only, put_runs, put_tlv, put_varint, take_runs, take_tlvs
 
-KNOWN_RUNS_MAX = 64
-KINDS = {
-    0x00: "hello", 0x02: "credit", 0x04: "ping", 0x06: "pong", 0x08: "close", 0x0A: "present",
-    0x10: "want", 0x12: "have", 0x14: "data", 0x16: "end", 0x18: "cancel",
-}
-NUMBERS = {name: kind for kind, name in KINDS.items()}
-ONE_NUMBER = {"credit": "total", "ping": "token", "pong": "token", "cancel": "want"}
+RUNS, KNOWN_RUNS = 1024, 64
+KINDS = {0x00: "hello", 0x02: "credit", 0x04: "ping", 0x06: "pong", 0x08: "close", 0x0A: "present",
+         0x10: "want", 0x12: "have", 0x14: "data", 0x16: "end", 0x18: "cancel"}
+SINGLE = {"credit": "total", "ping": "token", "pong": "token", "cancel": "want"}
+HELLO = ((2, "frame_body_max"), (4, "wants_max"), (6, "credit"), (8, "features"))
 
 
-def text(data, least, most):
-    if not least <= len(data) <= most:
-        raise Refused("a text is too short or too long")
+def utf8(data, reason):
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Refused("a text is not UTF-8") from error
+        raise Refused(reason) from error
 
 
-def hello(data):
-    tlvs = take_tlvs(data, {0, 1, 2, 4, 6, 8})
-    for kind in (0, 2, 4, 6, 8):  # ENC-22
-        if kind not in tlvs:
-            raise Refused(f"HELLO lacks TLV {kind}")
-    low, high = whole(tlvs[0], lambda value: (value.varint(), value.varint()))
-    if low > high:  # ENC-23
-        raise Refused("the lowest version is above the highest")
-    out = {"min": number(low), "max": number(high)}
-    if 1 in tlvs:  # ENC-25
-        out["agent"] = text(tlvs[1], 1, 64)
-    for kind, key in ((2, "frame_body_max"), (4, "wants_max"), (6, "credit"), (8, "features")):
-        out[key] = number(whole(tlvs[kind], Input.varint))
-    if not 128 <= int(out["frame_body_max"]) <= FRAME_BODY_MAX:  # ENC-24
-        raise Refused("frame_body_max is out of range")
-    return out
-
-
-def close(data):
-    code = data.varint()  # any code: ENC-27
-    return {"code": number(code), "reason": text(data.rest(), 0, 256)}  # ENC-26
-
-
-def present(data):
-    right = data.rest()
-    if not 1 <= len(right) <= 256:  # ENC-28
-        raise Refused("a right is empty or too long")
-    return {"right": right.hex()}
-
-
-def want(data):
-    out = {"want": number(data.varint()), "blob": data.take(32).hex()}
-    group, kind = data.byte(), data.byte()
-    if group > 10 or kind > 4:  # ENC-29
-        raise Refused("no such group or class")
-    wanted, known = take_ranges(data, RUNS_MAX), take_ranges(data, KNOWN_RUNS_MAX)
-    check_want(wanted, known)
-    out |= {"group": number(group), "class": number(kind)}
-    out |= {"ranges": ranges(wanted), "known": ranges(known)}
-    tlvs = take_tlvs(data, {1})
+def hello(c):
+    tlvs = take_tlvs(c, {0, 1, 2, 4, 6, 8})
+    need({0, 2, 4, 6, 8} <= set(tlvs), "ENC-22: a TLV of HELLO is missing")
+    low, high = only(tlvs[0], lambda v: (v.varint(), v.varint()))  # ENC-13 here and below
+    need(low <= high, "ENC-23: lowest version above highest")
+    out = {"min": str(low), "max": str(high)}
+    for kind, key in HELLO:
+        out[key] = str(only(tlvs[kind], Cursor.varint))
+    need(128 <= int(out["frame_body_max"]) <= BODY_MAX, "ENC-24: frame_body_max")
     if 1 in tlvs:
-        out["size"] = number(whole(tlvs[1], Input.varint))
+        need(1 <= len(tlvs[1]) <= 64, "ENC-25: length of agent")
+        out["agent"] = utf8(tlvs[1], "ENC-25: agent is not UTF-8")
     return out
 
 
-def check_want(wanted, known):
-    """ENC-30."""
-    if not wanted:
-        raise Refused("a WANT of nothing")
-    for start, end in known:
-        if any(start < other_end and other_start < end for other_start, other_end in wanted):
-            raise Refused("what is known is wanted")
-
-
-def have(data):
-    out = {"want": number(data.varint()), "size": number(data.varint())}
-    out["held"] = ranges(take_ranges(data, RUNS_MAX))
-    take_tlvs(data, set())
-    return out
-
-
-def data_(data):
-    out = {"want": number(data.varint())}
-    first, length = data.varint(), data.varint()
-    if length > 8192 or length % 64:  # ENC-31
-        raise Refused("a proof is too long or not made of pairs")
-    proof, content = data.take(length), data.rest()
-    check_data(first, proof, content)
-    return out | {"first": number(first), "proof": proof.hex(), "data": content.hex()}
-
-
-def check_data(first, proof, content):
-    if not content and (first or proof):  # ENC-32
-        raise Refused("DATA without data")
-    if first + max(1, -(-len(content) // 1024)) > wire.LEAVES_END_MAX:  # ENC-33
-        raise Refused("DATA ends above 2^54")
-
-
-def end(data):
-    out = {"want": number(data.varint()), "code": number(data.varint())}
-    out["missing"] = ranges(take_ranges(data, RUNS_MAX))
-    tlvs = take_tlvs(data, {1})
-    if 1 in tlvs:
-        out["retry_ms"] = number(whole(tlvs[1], Input.varint))
-    return out
-
-
-def one_number(key):
-    def take(data):
-        out = {key: number(data.varint())}
-        take_tlvs(data, set())
+def single(key):
+    def take(c):
+        out = {key: str(c.varint())}
+        take_tlvs(c, ())
         return out
-
     return take
 
 
-BODIES = {
-    "hello": hello, "close": close, "present": present, "want": want, "have": have, "data": data_,
-    "end": end,
-} | {name: one_number(key) for name, key in ONE_NUMBER.items()}
+def close(c):
+    code, reason = c.varint(), c.take(c.left)  # ENC-27: any code
+    need(len(reason) <= 256, "ENC-26: length of reason")
+    return {"code": str(code), "reason": utf8(reason, "ENC-26: reason is not UTF-8")}
 
 
-def decode(data):
-    """Kind and body."""
-    data = Input(data)
-    kind = data.varint()
-    if data.left() > FRAME_BODY_MAX:
-        raise Refused("no frame has a body this long")
-    if kind not in KINDS:
-        if kind % 2 == 0:  # ENC-20
-            raise Refused(f"the kind {kind} has to be known")
-        return {"message": "skipped", "kind": number(kind)}  # ENC-21
-    name = KINDS[kind]
-    out = {"message": name} | BODIES[name](data)
-    data.end()
+def present(c):
+    right = c.take(c.left)
+    need(1 <= len(right) <= 256, "ENC-28: length of right")
+    return {"right": right.hex()}
+
+
+def want(c):
+    out = {"want": str(c.varint()), "blob": c.take(32).hex()}
+    group, klass = c.byte(), c.byte()
+    need(group <= 10 and klass <= 4, "ENC-29: group or class")
+    wanted, known = take_runs(c, RUNS), take_runs(c, KNOWN_RUNS)
+    need(wanted, "ENC-30: ranges are empty")
+    # Both ascend: one pass beside each other.
+    at = 0
+    for start, end in known:
+        while at < len(wanted) and wanted[at][1] <= start:
+            at += 1
+        need(at == len(wanted) or wanted[at][0] >= end, "ENC-30: known overlaps ranges")
+    out |= {"group": str(group), "class": str(klass), "ranges": show_runs(wanted), "known": show_runs(known)}
+    return optional(c, out, "size")
+
+
+def optional(c, out, key):
+    """The section whose only known type is 1."""
+    tlvs = take_tlvs(c, {1})
+    if 1 in tlvs:
+        out[key] = str(only(tlvs[1], Cursor.varint))
     return out
 
 
-def encode(value):
-    """Kind and body; ENC-3: what breaks a limit is refused."""
-    name = value["message"]
-    if name == "skipped":
-        return b""
-    body = put(name, value)
-    if len(body) > FRAME_BODY_MAX:
-        raise Refused("no frame has a body this long")
-    out = varint(NUMBERS[name]) + body
-    # Whatever is encoded has to decode to the same: that checks every limit once more.
-    if decode(out) != value:
-        raise Refused("the value has parts that its message has not")
+def have(c):
+    out = {"want": str(c.varint()), "size": str(c.varint()), "held": show_runs(take_runs(c, RUNS))}
+    take_tlvs(c, ())
+    return out
+
+
+def data(c):
+    number, first, length = c.varint(), c.varint(), c.varint()
+    need(length <= 8192 and length % 64 == 0, "ENC-31: length of the proof")
+    proof, content = c.take(length), c.take(c.left)
+    need(content or (first == 0 and not proof), "ENC-32: no data")
+    need(first + -(-len(content) // 1024) <= END_MAX, "ENC-33: the last leaf ends above 2^54")
+    return {"want": str(number), "first": str(first), "proof": proof.hex(), "data": content.hex()}
+
+
+def end(c):
+    out = {"want": str(c.varint()), "code": str(c.varint()), "missing": show_runs(take_runs(c, RUNS))}
+    return optional(c, out, "retry_ms")
+
+
+TAKE = {"hello": hello, "close": close, "present": present, "want": want, "have": have, "data": data, "end": end}
+TAKE |= {name: single(key) for name, key in SINGLE.items()}
+
+
+def decode(content):
+    c = Cursor(content)
+    kind = c.varint()
+    need(c.left <= BODY_MAX, "ENC-15: a body above its limit")
+    if kind not in KINDS:
+        need(kind & 1, "ENC-20: an unknown even kind")
+        return {"message": "skipped", "kind": str(kind)}  # ENC-21
+    out = {"message": KINDS[kind]} | TAKE[KINDS[kind]](c)
+    c.done()
     return out
 
 
 def put(name, value):
-    def n(key):
-        return varint(to_number(value[key]))
+    """The fields of a body (ENC-1)."""
+    def v(key):
+        return put_varint(num(value[key]))
 
-    if name in ONE_NUMBER:
-        return n(ONE_NUMBER[name])
+    def r(key, most):
+        return put_runs(runs(value[key]), most)
+
+    def last(key):
+        return put_tlv(1, v(key)) if key in value else b""
+
+    if name in SINGLE:
+        return v(SINGLE[name])
     if name == "hello":
-        out = tlv(0, n("min") + n("max"))
-        if "agent" in value:
-            out += tlv(1, value["agent"].encode())
-        return out + tlv(2, n("frame_body_max")) + tlv(4, n("wants_max")) + tlv(6, n("credit")) + tlv(8, n("features"))
+        agent = put_tlv(1, text(value["agent"])) if "agent" in value else b""
+        return put_tlv(0, v("min") + v("max")) + agent + b"".join(put_tlv(kind, v(key)) for kind, key in HELLO)
     if name == "close":
-        return n("code") + value["reason"].encode()
+        return v("code") + text(value["reason"])
     if name == "present":
-        return to_bytes(value["right"])
+        return raw(value["right"])
     if name == "want":
-        group, kind = to_number(value["group"], 0, 10), to_number(value["class"], 0, 4)
-        out = n("want") + to_bytes(value["blob"]) + bytes([group, kind])
-        out += wire.put_ranges(to_ranges(value["ranges"]), RUNS_MAX)
-        out += wire.put_ranges(to_ranges(value["known"]), KNOWN_RUNS_MAX)
-        return out + (tlv(1, n("size")) if "size" in value else b"")
+        group = bytes([num(value["group"], 0, 10), num(value["class"], 0, 4)])  # ENC-29
+        return v("want") + raw(value["blob"], 32) + group + r("ranges", RUNS) + r("known", KNOWN_RUNS) + last("size")
     if name == "have":
-        return n("want") + n("size") + wire.put_ranges(to_ranges(value["held"]), RUNS_MAX)
+        return v("want") + v("size") + r("held", RUNS)
     if name == "data":
-        proof = to_bytes(value["proof"])
-        return n("want") + n("first") + varint(len(proof)) + proof + to_bytes(value["data"])
-    if name == "end":
-        out = n("want") + n("code") + wire.put_ranges(to_ranges(value["missing"]), RUNS_MAX)
-        return out + (tlv(1, n("retry_ms")) if "retry_ms" in value else b"")
-    raise Refused(f"there is no message {name}")
+        proof = raw(value["proof"])
+        return v("want") + v("first") + put_varint(len(proof)) + proof + raw(value["data"])
+    return v("want") + v("code") + r("missing", RUNS) + last("retry_ms")
+
+
+def encode(value):
+    """ENC-3: what is encoded has to decode to the value, so that every limit is checked."""
+    name = value["message"]
+    if name == "skipped":
+        return b""  # RFC 0014: its canonical bytes are empty
+    kinds = {known: kind for kind, known in KINDS.items()}
+    need(name in kinds, "no such message")
+    out = put_varint(kinds[name]) + put(name, value)
+    need(decode(out) == value, "keys that the message has not")
+    return out

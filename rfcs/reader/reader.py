@@ -1,7 +1,7 @@
-"""A reader of Samara's formats that shares no code with the crates: a subject of RFC 0014.
+"""A reader of the formats of RFC 0001 to 0004 and 0009, as a subject of RFC 0014.
 
-    reader.py subject          answers requests, one line of JSON each, until its input ends
-    reader.py verify FILE...   holds itself to vector files
+    reader.py subject           answers requests on standard input, one JSON object per line
+    reader.py verify FILE...    holds itself to vector files
 """
 
 import json
@@ -13,54 +13,52 @@ import record
 import ticket
 import tree
 import wire
-from values import number, ranges, to_bytes, to_number, to_ranges
-from wire import Input, Refused
+from notation import LINE_MAX, Refused, TooLong, need, num, raw, runs, show_runs
 
 
 def known(params):
-    return [to_number(kind) for kind in params["known"]]
+    return {num(kind, 0, wire.VARINT_MAX) for kind in params["known"]}
 
 
 def decode_tlv(params, data):
-    found = wire.take_tlvs(Input(data), set(known(params)))
-    return [{"type": number(kind), "value": value.hex()} for kind, value in found.items()]
+    found = wire.take_tlvs(wire.Cursor(data), known(params))
+    return [{"type": str(kind), "value": value.hex()} for kind, value in found.items()]
 
 
 def encode_tlv(params, value):
-    out = b"".join(wire.tlv(to_number(one["type"]), to_bytes(one["value"])) for one in value)
-    if decode_tlv({"known": [one["type"] for one in value]}, out) != value:
-        raise Refused("not a section")
+    out = b"".join(wire.put_tlv(num(one["type"]), raw(one["value"])) for one in value)
+    need(decode_tlv(params, out) == value, "not a section of known types")  # ENC-3, ENC-8, ENC-11
     return out
 
 
+def crc(params):
+    need(isinstance(params["crc"], bool), "crc")
+    return params["crc"]
+
+
 def decode_frames(params, data):
-    frames = wire.take_frames(data, params["crc"], to_number(params["body_max"]))
-    return [{"kind": number(kind), "body": body.hex()} for kind, body in frames]
+    frames = wire.take_frames(data, crc(params), num(params["body_max"]))
+    return [{"kind": str(kind), "body": body.hex()} for kind, body in frames]
 
 
 def encode_frames(params, value):
-    frames = [(to_number(one["kind"]), to_bytes(one["body"])) for one in value]
-    return wire.put_frames(frames, params["crc"], to_number(params["body_max"]))
+    most = num(params["body_max"])
+    out = (wire.put_frame(num(one["kind"]), raw(one["body"]), crc(params), most) for one in value)
+    return b"".join(out)
 
 
 def decode_ranges(params, data):
-    most = to_number(params["runs_max"])
-    return ranges(wire.whole(data, lambda data: wire.take_ranges(data, most)))
-
-
-def identity(params, data):
-    if data:
-        raise Refused("the input has to be empty")
-    return tree.identity(params)
+    most = num(params["runs_max"])
+    return show_runs(wire.only(data, lambda cursor: wire.take_runs(cursor, most)))
 
 
 DECODE = {
-    "varint": lambda params, data: number(wire.whole(data, Input.varint)),
+    "varint": lambda params, data: str(wire.only(data, wire.Cursor.varint)),
     "ranges": decode_ranges,
     "tlv": decode_tlv,
     "frame": decode_frames,
     "message": lambda params, data: messages.decode(data),
-    "identity": identity,
+    "identity": tree.identity,
     "outboard": tree.outboard,
     "transfer": tree.transfer,
     "frontier": tree.frontier,
@@ -68,10 +66,9 @@ DECODE = {
     "manifest": lambda params, data: manifest.decode(data),
     "record": record.decode,
 }
-# The bytes of the others do not follow from their values.
 ENCODE = {
-    "varint": lambda params, value: wire.varint(to_number(value)),
-    "ranges": lambda params, value: wire.put_ranges(to_ranges(value), to_number(params["runs_max"])),
+    "varint": lambda params, value: wire.put_varint(num(value)),
+    "ranges": lambda params, value: wire.put_runs(runs(value), num(params["runs_max"])),
     "tlv": encode_tlv,
     "frame": encode_frames,
     "message": lambda params, value: messages.encode(value),
@@ -81,36 +78,52 @@ ENCODE = {
 }
 
 
-def answer(request):
-    """CONF-4: one answer to whatever comes."""
+def answer(line):
+    """RFC 0014 "Subjects", CONF-4: one answer to any line."""
     try:
-        params = request.get("params", {})
-        codec = request["codec"]
-        if request["op"] == "decode":
-            if codec not in DECODE:
-                return {"result": "unsupported"}
-            return {"result": "valid", "value": DECODE[codec](params, to_bytes(request["bytes"]))}
-        if codec not in ENCODE:
+        request = json.loads(line)
+        need(isinstance(request, dict), "not an object")
+        table = {"decode": DECODE, "encode": ENCODE}.get(request.get("op"), {})
+        codec = request.get("codec")
+        if not isinstance(codec, str) or codec not in table:
             return {"result": "unsupported"}
-        return {"result": "valid", "bytes": ENCODE[codec](params, request["value"]).hex()}
+        params = request.get("params", {})
+        if table is DECODE:
+            return {"result": "valid", "value": table[codec](params, raw(request["bytes"]))}
+        return {"result": "valid", "bytes": table[codec](params, request["value"]).hex()}
+    except TooLong:
+        return {"result": "unsupported"}
     except Refused as error:
         return {"result": "invalid", "reason": str(error)}
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        return {"result": "invalid", "reason": f"not a request: {type(error).__name__}: {error}"}
+    except Exception as error:  # a request that is malformed anywhere: CONF-4
+        return {"result": "invalid", "reason": f"{type(error).__name__}: {error}"}
 
 
 def subject():
-    for line in sys.stdin:
-        try:
-            reply = answer(json.loads(line))
-        except json.JSONDecodeError as error:
-            reply = {"result": "invalid", "reason": f"not JSON: {error}"}
-        sys.stdout.write(json.dumps(reply) + "\n")
+    for line in sys.stdin.buffer:  # bytes: a line that is not UTF-8 is refused, not fatal
+        reply = json.dumps(answer(line))
+        sys.stdout.write((reply if len(reply) < LINE_MAX else '{"result": "unsupported"}') + "\n")
         sys.stdout.flush()
 
 
+def ask(op, test, **rest):
+    return answer(json.dumps({"op": op, "params": test.get("params", {})} | rest))
+
+
+def wrong(codec, test):
+    """What is wrong with the answers to a test (CONF-1 to CONF-3); None if nothing."""
+    reply = ask("decode", test, codec=codec, bytes=test["bytes"])
+    if test["result"] == "invalid":
+        return None if reply["result"] == "invalid" else f"has to be refused: {reply}"
+    if reply != {"result": "valid", "value": test["value"]}:
+        return f"means {test['value']}, was taken as {reply}"
+    reply = ask("encode", test, codec=codec, value=test["value"])
+    expected = {"result": "valid", "bytes": test.get("canonical", test["bytes"])}
+    return None if reply in (expected, {"result": "unsupported"}) else f"was encoded as {reply}"
+
+
 def verify(paths):
-    """Whether this reader answers all tests of some files as they say."""
+    """Whether all tests of some files are answered as they say."""
     passed, failed = 0, 0
     for path in paths:
         with open(path, encoding="utf-8") as file:
@@ -124,27 +137,11 @@ def verify(paths):
     return failed == 0
 
 
-def wrong(codec, test):
-    params = test.get("params", {})
-    request = {"op": "decode", "codec": codec, "params": params, "bytes": test["bytes"]}
-    reply = answer(request)
-    if test["result"] == "invalid":
-        return None if reply["result"] == "invalid" else f"has to be refused: {reply}"
-    if reply != {"result": "valid", "value": test["value"]}:
-        return f"means {test['value']}, was taken as {reply}"
-    request = {"op": "encode", "codec": codec, "params": params, "value": test["value"]}
-    reply = answer(request)
-    expected = test.get("canonical", test["bytes"])
-    if reply["result"] == "unsupported" or reply == {"result": "valid", "bytes": expected}:
-        return None
-    return f"its value was encoded as {reply}"
-
-
 def main(args):
-    if args[:1] == ["subject"] and len(args) == 1:
+    if args == ["subject"]:
         subject()
         return 0
-    if args[:1] == ["verify"] and len(args) > 1:
+    if args[:1] == ["verify"] and args[1:]:
         return 0 if verify(args[1:]) else 1
     print(__doc__, file=sys.stderr)
     return 2

@@ -1,56 +1,35 @@
-"""RFC 0009, section "Segments and records": one record."""
+"""RFC 0009, section "Segments and records": one record, header and payload."""
 
 import struct
 import zlib
 
-from values import number, to_bytes, to_number
-from wire import Refused
+from notation import U64, need, num, raw
 
-HEADER = struct.Struct("<4sBBHIIQQ32sI")
-PAYLOAD_MAX = 1_048_576
-DATA, OUTBOARD, BINDING = 1, 2, 3
+HEADER = struct.Struct("<4sBBHIIQQ32sI")  # 68 bytes, little-endian; the header's CRC-32 follows
 
 
 def decode(params, data):
-    segment = to_number(params["segment"])
-    if len(data) < 72:
-        raise Refused("shorter than a header")
-    fields, check = data[:68], int.from_bytes(data[68:72], "little")
-    if zlib.crc32(fields) != check:  # STORE-2
-        raise Refused("the CRC-32 of the header differs")
-    magic, kind, flags, zeros, length, crc, size, offset, name, found = HEADER.unpack(fields)
-    if magic != b"SmRc" or kind not in (DATA, OUTBOARD, BINDING) or flags & ~1 or zeros:
-        raise Refused("magic, kind, flags or zeros")
-    if length > PAYLOAD_MAX:  # STORE-20
-        raise Refused("a payload is too long")
-    if found != segment:
-        raise Refused("of another segment")
+    segment = num(params["segment"])
+    need(len(data) >= 72, "STORE-2: shorter than a header")
+    need(zlib.crc32(data[:68]) == int.from_bytes(data[68:72], "little"), "STORE-2: CRC-32 of the header")
+    magic, kind, flags, zeros, length, crc, size, offset, name, number = HEADER.unpack(data[:68])
+    need(magic == b"SmRc" and kind in (1, 2, 3), "STORE-21: magic or kind")
+    need(flags <= 1 and zeros == 0 and number == segment, "STORE-21: flags, zeros or segment")
+    need(length <= 1_048_576, "STORE-20: the payload is too long")
     end = offset + length
-    if end >= 1 << 64 or (kind == DATA and not flags and end > size):
-        raise Refused("behind the end of the blob")
+    need(end <= U64 and (kind != 1 or flags or end <= size), "STORE-21: span")
     payload = data[72:]
-    if len(payload) != length or zlib.crc32(payload) != crc:
-        raise Refused("the payload differs")
-    return {
-        "kind": number(kind),
-        "provisional": bool(flags),
-        "id": name.hex(),
-        "blob_size": number(size),
-        "blob_offset": number(offset),
-        "payload": payload.hex(),
-    }
+    need(len(payload) == length and zlib.crc32(payload) == crc, "STORE-2: payload")
+    return {"kind": str(kind), "provisional": flags == 1, "id": name.hex(), "blob_size": str(size),
+            "blob_offset": str(offset), "payload": payload.hex()}
 
 
 def encode(params, value):
-    payload, name = to_bytes(value["payload"]), to_bytes(value["id"])
-    if len(name) != 32:
-        raise Refused("an id has 32 bytes")
-    fields = HEADER.pack(
-        b"SmRc", to_number(value["kind"], 0, 255), int(value["provisional"]), 0, len(payload),
-        zlib.crc32(payload), to_number(value["blob_size"]), to_number(value["blob_offset"]), name,
-        to_number(params["segment"], 0, (1 << 32) - 1),
-    )
-    out = fields + zlib.crc32(fields).to_bytes(4, "little") + payload
-    if decode(params, out) != value:
-        raise Refused("not a value of a record")
+    payload = raw(value["payload"])
+    need(isinstance(value["provisional"], bool) and len(payload) <= 1_048_576, "provisional or payload")
+    head = HEADER.pack(b"SmRc", num(value["kind"], 1, 3), value["provisional"], 0, len(payload), zlib.crc32(payload),
+                       num(value["blob_size"]), num(value["blob_offset"]), raw(value["id"], 32),
+                       num(params["segment"], 0, 0xFFFFFFFF))
+    out = head + zlib.crc32(head).to_bytes(4, "little") + payload
+    need(decode(params, out) == value, "keys that a record has not")
     return out

@@ -1,80 +1,102 @@
-"""The hex examples of the RFCs, read out of their text, and BLAKE3 against the package."""
+"""The examples of the RFCs, read out of their text, and BLAKE3 against the package."""
 
+import json
+import os
 import pathlib
 import re
 import unittest
 
+import b3
 import messages
+import reader
 import ticket
 import tree
 import wire
 from blake3 import blake3
-from values import pattern
+from notation import described
 
-RFCS = pathlib.Path(__file__).parent.parent
-
-
-def example(rfc, name):
-    """The bytes of the hex block whose first line is the comment `# name`."""
-    (path,) = RFCS.glob(f"{rfc}-*.md")
-    block = re.search(rf"```hex\n# {re.escape(name)}\n(.*?)```", path.read_text("utf-8"), re.S)
-    lines = (line.split("#")[0] for line in block[1].splitlines())
-    return bytes.fromhex("".join(lines))
+RFCS = pathlib.Path(os.environ.get("RFCS", pathlib.Path(__file__).parent.parent))
 
 
-class Encoding(unittest.TestCase):
-    def body(self, name):
-        ((kind, body),) = wire.take_frames(example("0003", name), False, wire.FRAME_BODY_MAX)
-        return messages.decode(wire.varint(kind) + body)
+def rfc(number):
+    (path,) = RFCS.glob(f"{number}-*.md")
+    return path.read_text("utf-8")
+
+
+def hexes(number):
+    """{title: bytes} of all hex blocks."""
+    found = {}
+    for title, block in re.findall(r"```hex\n# ([^\n]*)\n(.*?)```", rfc(number), re.S):
+        found[title] = bytes.fromhex(re.sub("#.*", "", block))
+    return found
+
+
+def ask(op, codec, params, **rest):
+    return reader.answer(json.dumps({"op": op, "codec": codec, "params": params, **rest}))
+
+
+class Examples(unittest.TestCase):
+    def both(self, codec, params, data):
+        """Decodes, and encodes to the same bytes."""
+        found = ask("decode", codec, params, bytes=data.hex())
+        self.assertEqual(found["result"], "valid", found)
+        again = ask("encode", codec, params, value=found["value"])
+        self.assertEqual(again, {"result": "valid", "bytes": data.hex()})
+        return found["value"]
 
     def test_messages(self):
-        self.assertEqual(self.body("hello")["agent"], "samara/0.1")
-        self.assertEqual(self.body("want")["ranges"], [["0", "1"]])
-        self.assertEqual(self.body("have")["size"], "6")
-        self.assertEqual(bytes.fromhex(self.body("data")["data"]), b"samara")
-        self.assertEqual(self.body("end")["code"], "0")
-        self.assertEqual(self.body("want-from-the-future"), self.body("want"))
+        blocks = hexes("0003")
+        for title in ("hello", "want", "have", "data", "end"):
+            frames = self.both("frame", {"crc": False, "body_max": "1114112"}, blocks[title])
+            self.assertEqual(len(frames), 1)
+            body = wire.put_varint(int(frames[0]["kind"])) + bytes.fromhex(frames[0]["body"])
+            self.assertEqual(self.both("message", {}, body)["message"], title)
+        self.both("frame", {"crc": True, "body_max": "1114112"}, blocks["ping-crc"])
+        self.both("ranges", {"runs_max": "1024"}, blocks["ranges"])
+        skip, plain = (wire.take_frames(blocks[t], False, 1 << 20)[0][1] for t in ("want-from-the-future", "want"))
+        self.assertEqual(messages.decode(b"\x10" + skip), messages.decode(b"\x10" + plain))
 
-    def test_checksum(self):
-        frames = wire.take_frames(example("0003", "ping-crc"), True, wire.FRAME_BODY_MAX)
-        self.assertEqual(frames, [(4, b"\x07")])
+    def test_collection(self):
+        data = hexes("0004")["collection"]
+        self.assertEqual(len(data), 132)
+        self.assertEqual(len(self.both("manifest", {}, data)["entries"]), 4)
+        self.assertIn(blake3(data).hexdigest(), rfc("0004"))
 
-    def test_ranges(self):
-        runs = wire.whole(example("0003", "ranges"), lambda data: wire.take_ranges(data, 1024))
-        self.assertEqual(runs, [(0, 16), (32, 48), (49, 50)])
-
-
-class Tree(unittest.TestCase):
-    def test_values_are_those_of_blake3(self):
-        for length in (0, 1, 64, 65, 1023, 1024, 1025, 2048, 2049, 5000, 16_385):
-            data = pattern({"len": str(length)})
-            root = (0, tree.leaves_of(length))
-            self.assertEqual(tree.value_of(root, data, True), blake3(data).digest(), length)
-
-    def test_proofs(self):
-        data, root = pattern({"len": "2049"}), example("0002", "id")
-        receiver = tree.Receiver(root, 2049)
-        proof = example("0002", "proof of leaves 2..3, base empty")
-        last = example("0002", "data of leaves 2..3")
-        self.assertEqual(receiver.take(0, 2, [], proof, last), ([(2, 3)], []))
-        proof = example("0002", "proof of leaves 0..1, base 2..3")
-        self.assertEqual(receiver.take(0, 0, [(2, 3)], proof, data[:1024]), ([(0, 1)], []))
-        self.assertEqual(receiver.take(0, 1, [(0, 1), (2, 3)], b"", data[1024:2048]), ([(1, 2)], []))
-
-    def test_frontier(self):
-        kept = example("0002", "frontier, leaves 0..1 and 2..3 held")
-        params = {"id": example("0002", "id").hex(), "size": "2049", "outboard": ""}
-        self.assertEqual(tree.frontier(params, kept), {"held": [["0", "1"], ["2", "3"]]})
-
-
-class Ticket(unittest.TestCase):
     def test_ticket(self):
-        (path,) = RFCS.glob("0001-*.md")
-        text = re.search(r"```ticket\n(.*?)```", path.read_text("utf-8"), re.S)[1]
-        found = ticket.decode(text.encode())
-        self.assertEqual((found["size"], bytes.fromhex(found["name"])), ("0", b"a"))
-        self.assertEqual(found["providers"][0]["v4"], [["c0000201", "4433"]])
-        self.assertEqual(ticket.encode(found), text.replace("\n", "").encode())
+        data = hexes("0001")["ticket"]
+        shown = re.search(r"```ticket\n(.*?)```", rfc("0001"), re.S)[1]
+        self.assertEqual((ticket.PREFIX + ticket.base32(data)), shown.replace("\n", ""))
+        self.both("ticket", {}, shown.replace("\n", "").encode())
+        self.assertEqual(ticket.decode(shown.encode()), ticket.decode(f"<\u201c{shown.upper()}\u201d>.".encode()))
+
+    def test_record(self):
+        data = hexes("0009")['record of "abc" in segment 1']
+        value = self.both("record", {"segment": "1"}, data[:75])  # without the zeros up to a multiple of 8
+        self.assertEqual(value["payload"], b"abc".hex())
+
+    def test_tree(self):
+        blocks, whole = hexes("0002"), described({"len": "2049"})
+        self.assertEqual(blake3(whole).digest(), blocks["id"])
+        got = tree.Receiver(blocks["id"], 2049)
+        one = got.take(0, 2, [], blocks["proof of leaves 2..3, base empty"], blocks["data of leaves 2..3"])
+        two = got.take(0, 0, [(2, 3)], blocks["proof of leaves 0..1, base 2..3"], whole[:1024])
+        three = got.take(0, 1, [(0, 1), (2, 3)], b"", whole[1024:2048])
+        self.assertEqual([one, two, three], [([(2, 3)], []), ([(0, 1)], []), ([(1, 2)], [])])
+        params = {"id": blocks["id"].hex(), "size": "2049", "outboard": ""}
+        kept = tree.frontier(params, blocks["frontier, leaves 0..1 and 2..3 held"])
+        self.assertEqual(kept, {"held": [["0", "1"], ["2", "3"]]})
+
+    def test_blake3(self):
+        for size in (0, 1, 63, 64, 65, 1023, 1024, 1025, 2048, 2049, 16_384, 16_385, 100_000):
+            data, whole = described({"len": str(size)}), (0, tree.leaves(size))
+            self.assertEqual(tree.hashed(whole, data, whole), blake3(data).digest(), size)
+
+
+class Lines(unittest.TestCase):
+    def test_total(self):
+        for line in (b"", b"\xff", b"[", b"[" * 100_000, b"1" * 5000, b"null", b'{"op":"decode","codec":[]}',
+                     b'{"op":"decode","codec":"varint","bytes":"0"}', b'{"op":"encode","codec":"tlv","value":3}'):
+            self.assertIn(reader.answer(line)["result"], ("invalid", "unsupported"), line[:50])
 
 
 if __name__ == "__main__":

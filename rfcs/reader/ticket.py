@@ -1,154 +1,131 @@
 """RFC 0001, section "Tickets"."""
 
-import base64
 import unicodedata
 
 from blake3 import blake3
-from values import number, to_bytes, to_number
-from wire import Input, Refused, take_tlvs, tlv, varint, whole
+from notation import Refused, need, num, raw, text
+from wire import Cursor, only, put_tlv, put_varint, take_tlvs
 
 PREFIX = "samara1"
-TEXT_MAX = 4096
-FORMATS = ["blob", "collection"]
-LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
-
-
-def is_blank(letter):
-    """TICKET-2: white space, and what takes no room."""
-    return letter.isspace() or letter in "\u00ad\u2060\ufeff" or "\u200b" <= letter <= "\u200f"
-
-
-def is_around(letter):
-    return is_blank(letter) or unicodedata.category(letter).startswith("P") or letter in "<>`"
-
-
-def checksum(body):
-    return blake3(PREFIX.encode() + body).digest()[:4]
+DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+FORMATS = ("blob", "collection")
+# Unicode's property White_Space (not str.isspace, which has U+001C to U+001F too), then what takes no room: TICKET-2.
+BLANKS = set("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\xad\u2060\ufeff")
+BLANKS |= {chr(one) for one in (*range(0x2000, 0x200B), *range(0x200B, 0x2010))}
+AROUND = BLANKS | set("\"'`<>()[]{}.,;:!?*_\u2018\u2019\u201a\u201c\u201d\u201e\u2026\u2039\u203a\xab\xbb")
 
 
 def open_text(data):
-    """From text to fields."""
+    """The fields that a text holds: section "Text", "Bytes"; TICKET-2 to TICKET-6 and TICKET-10."""
     try:
-        text = data.decode("utf-8")
+        shown = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Refused("not UTF-8") from error
-    while text and is_around(text[0]):
-        text = text[1:]
-    while text and is_around(text[-1]):
-        text = text[:-1]
-    text = "".join(letter for letter in text if not is_blank(letter))
-    if len(text) > TEXT_MAX:  # TICKET-4
-        raise Refused("too long")
-    if not text.isascii():
-        raise Refused("a character that no ticket has")
-    text = text.lower()
-    if not text.startswith(PREFIX):  # TICKET-3 among others
-        raise Refused("not a ticket of version 1")
-    letters = text[len(PREFIX):]
-    if any(letter not in LETTERS for letter in letters):
-        raise Refused("a character that base 32 has not")
-    bits = len(letters) * 5
-    number_of_bits = int("".join(f"{LETTERS.index(letter):05b}" for letter in letters) or "0", 2)
-    spare = bits % 8
-    if spare >= 5 or number_of_bits & (1 << spare) - 1:
-        raise Refused("another count of letters, or bits that have to be zero")
-    body = (number_of_bits >> spare).to_bytes(bits // 8, "big")
-    rest = Input(body)
-    length = rest.varint()
-    if rest.left() != length + 4:  # TICKET-6
-        raise Refused("cut off, or something behind it")
-    fields = rest.take(length)
-    if rest.take(4) != checksum(body[:-4]):  # TICKET-5
-        raise Refused("the checksum differs")
+        raise Refused("TICKET-10: not UTF-8") from error
+    start, end = 0, len(shown)
+    while start < end and shown[start] in AROUND:
+        start += 1
+    while start < end and shown[end - 1] in AROUND:
+        end -= 1
+    shown = "".join(one for one in shown[start:end] if one not in BLANKS)
+    need(len(shown) <= 4096, "TICKET-4: more than 4,096 characters")
+    need(shown.isascii(), "TICKET-10: a character of no ticket")
+    shown = shown.lower()
+    need(not (shown[:6] == "samara" and shown[6:7] in set("23456789")), "TICKET-3: another version")
+    need(shown.startswith(PREFIX), "TICKET-10: no prefix")
+    letters = shown[len(PREFIX):]
+    need(set(letters) <= set(DIGITS), "TICKET-10: no digit of base 32")
+    bits = value = 0
+    body = bytearray()
+    for letter in letters:
+        value, bits = value << 5 | DIGITS.index(letter), bits + 5
+        if bits >= 8:
+            bits -= 8
+            body.append(value >> bits)
+            value &= (1 << bits) - 1
+    need(bits < 5, "TICKET-6: a count of letters that no bytes have")
+    need(value == 0, "TICKET-1: spare bits that are not zero")
+    c = Cursor(bytes(body))
+    length = c.varint()
+    need(c.left == length + 4, "TICKET-6: cut off, or text behind it")
+    fields = c.take(length)
+    need(blake3(PREFIX.encode() + body[:-4]).digest()[:4] == c.take(4), "TICKET-5: checksum")
     return fields
 
 
 def decode(data):
-    fields = take_tlvs(Input(open_text(data)), {0, 1, 2, 3, 4, 5})  # TICKET-7
-    if 0 not in fields or 2 not in fields or len(fields[0]) != 32:  # TICKET-8
-        raise Refused("root or format")
-    form = whole(fields[2], Input.varint)
-    if form >= len(FORMATS):
-        raise Refused("no such format")
+    fields = take_tlvs(Cursor(open_text(data)), range(6))  # TICKET-7, by ENC-9
+    need(0 in fields and 2 in fields and len(fields[0]) == 32, "TICKET-8: root or format")
+    form = only(fields[2], Cursor.varint)
+    need(form < len(FORMATS), "TICKET-8: format")
     out = {"root": fields[0].hex(), "format": FORMATS[form]}
     if 1 in fields:
-        out["size"] = number(whole(fields[1], Input.varint))
+        out["size"] = str(only(fields[1], Cursor.varint))
     for kind, key, low, high in ((3, "name", 1, 255), (4, "secret", 16, 32)):
         if kind in fields:
-            if not low <= len(fields[kind]) <= high:
-                raise Refused(f"{key} is too short or too long")
+            need(low <= len(fields[kind]) <= high, f"TICKET-8: length of {key}")
             out[key] = fields[kind].hex()
     if 5 in fields:
-        out["providers"] = providers(Input(fields[5]))
+        c, found = Cursor(fields[5]), []
+        while c.left:
+            found.append(provider(Cursor(c.take(c.varint()))))
+            need(len(found) <= 8, "TICKET-8: more than 8 providers")
+        need(found and len({one["peer"] for one in found}) == len(found), "TICKET-8: no provider, or a peer twice")
+        out["providers"] = found
     return out
 
 
-def providers(data):
-    found = []
-    while data.left():
-        found.append(provider(Input(data.take(data.varint()))))
-    peers = {one["peer"] for one in found}
-    if not 1 <= len(found) <= 8 or len(peers) != len(found):
-        raise Refused("no provider, too many, or one twice")
-    return found
-
-
-def provider(data):
-    out = {"peer": data.take(32).hex(), "v4": [], "v6": []}
-    fields = take_tlvs(data, {1, 3, 5})
-    for kind, key, length in ((1, "v4", 4), (3, "v6", 16)):
-        if kind in fields:
-            out[key] = addresses(Input(fields[kind]), length)
-    if len(out["v4"]) + len(out["v6"]) > 8:
-        raise Refused("too many addresses")
+def provider(c):
+    out = {"peer": c.take(32).hex(), "v4": [], "v6": []}
+    fields = take_tlvs(c, (1, 3, 5))
+    for kind, key, size in ((1, "v4", 6), (3, "v6", 18)):
+        if kind not in fields:
+            continue
+        value = fields[kind]
+        need(value and len(value) % size == 0, "TICKET-8: length of addresses")
+        found = [value[at:at + size] for at in range(0, len(value), size)]
+        need(all(a < b for a, b in zip(found, found[1:])), "TICKET-8: addresses do not ascend")
+        need(kind == 1 or not any(one.startswith(bytes(10) + b"\xff\xff") for one in found), "TICKET-8: IPv4 in IPv6")
+        out[key] = [[one[:-2].hex(), str(int.from_bytes(one[-2:], "big"))] for one in found]
+    need(len(out["v4"]) + len(out["v6"]) <= 8, "TICKET-8: more than 8 addresses")
     if 5 in fields:
         try:
             relay = fields[5].decode("utf-8")
         except UnicodeDecodeError as error:
-            raise Refused("a relay is not UTF-8") from error
-        bad = any(letter.isspace() or unicodedata.category(letter) == "Cc" for letter in relay)
-        if not 1 <= len(fields[5]) <= 255 or bad:
-            raise Refused("no relay")
+            raise Refused("TICKET-8: relay is not UTF-8") from error
+        plain = not any(one in BLANKS or unicodedata.category(one) == "Cc" for one in relay)
+        need(1 <= len(fields[5]) <= 255 and plain, "TICKET-8: relay")
         out["relay"] = relay
     return out
 
 
-def addresses(data, length):
-    found = []
-    while data.left():
-        found.append((data.take(length), int.from_bytes(data.take(2), "big")))
-    if not found or found != sorted(set(found)):
-        raise Refused("addresses do not ascend, or there is none")
-    if length == 16 and any(address[:12] == bytes(10) + b"\xff\xff" for address, _ in found):
-        raise Refused("an address that stands for an IPv4 address")
-    return [[address.hex(), number(port)] for address, port in found]
-
-
-def encode(value):
-    fields = tlv(0, to_bytes(value["root"]))
-    if "size" in value:
-        fields += tlv(1, varint(to_number(value["size"])))
-    fields += tlv(2, varint(FORMATS.index(value["format"])))
-    if "name" in value:
-        fields += tlv(3, to_bytes(value["name"]))
-    if "secret" in value:
-        fields += tlv(4, to_bytes(value["secret"]))
-    if "providers" in value:
-        fields += tlv(5, b"".join(put_provider(one) for one in value["providers"]))
-    body = varint(len(fields)) + fields
-    text = base64.b32encode(body + checksum(body)).decode().rstrip("=").lower()
-    out = (PREFIX + text).encode()
-    if decode(out) != value:  # TICKET-1
-        raise Refused("not a value of a ticket")
-    return out
+def base32(data):
+    bits = "".join(f"{one:08b}" for one in data)
+    bits += "0" * (-len(bits) % 5)
+    return "".join(DIGITS[int(bits[at:at + 5], 2)] for at in range(0, len(bits), 5))
 
 
 def put_provider(value):
-    out = to_bytes(value["peer"])
-    for kind, key in ((1, "v4"), (3, "v6")):
+    out = raw(value["peer"], 32)
+    for kind, key, size in ((1, "v4", 4), (3, "v6", 16)):
         if value[key]:
-            pairs = [to_bytes(ip) + to_number(port, 0, 65535).to_bytes(2, "big") for ip, port in value[key]]
-            out += tlv(kind, b"".join(pairs))
-    if "relay" in value:
-        out += tlv(5, value["relay"].encode())
-    return varint(len(out)) + out
+            out += put_tlv(kind, b"".join(raw(ip, size) + num(port, 0, 65535).to_bytes(2, "big") for ip, port in value[key]))
+    return out + (put_tlv(5, text(value["relay"])) if "relay" in value else b"")
+
+
+def encode(value):
+    """TICKET-1; the limits are checked by decoding the result."""
+    fields = put_tlv(0, raw(value["root"], 32))
+    if "size" in value:
+        fields += put_tlv(1, put_varint(num(value["size"])))
+    need(value["format"] in FORMATS, "TICKET-8: format")
+    fields += put_tlv(2, put_varint(FORMATS.index(value["format"])))
+    for kind, key in ((3, "name"), (4, "secret")):
+        if key in value:
+            fields += put_tlv(kind, raw(value[key]))
+    if "providers" in value:
+        all_of_them = [put_provider(one) for one in value["providers"]]
+        fields += put_tlv(5, b"".join(put_varint(len(one)) + one for one in all_of_them))
+    body = put_varint(len(fields)) + fields
+    out = (PREFIX + base32(body + blake3(PREFIX.encode() + body).digest()[:4])).encode()
+    need(decode(out) == value, "not what a ticket can say")
+    return out
