@@ -63,8 +63,12 @@ proptest! {
         probe in range(),
         count in 0..END,
     ) {
+        let flat = |ranges: &[Range<u64>]| ranges.iter().cloned().flatten().collect();
+        let (x, y): (BTreeSet<u64>, BTreeSet<u64>) = (flat(&a), flat(&b));
         let (a, b) = (RangeSet::from_iter(a), RangeSet::from_iter(b));
-        let (x, y) = (model(&a), model(&b));
+        assert_canonical(&a);
+        assert_canonical(&b);
+        prop_assert_eq!((model(&a), model(&b)), (x.clone(), y.clone()));
         for (got, expected) in [
             (a.union(&b), x.union(&y).copied().collect::<BTreeSet<_>>()),
             (a.intersection(&b), x.intersection(&y).copied().collect()),
@@ -78,5 +82,27 @@ proptest! {
         }
         prop_assert_eq!(a.contains_range(&probe), probe.clone().all(|value| x.contains(&value)));
         prop_assert_eq!(a.intersects(&probe), probe.clone().any(|value| x.contains(&value)));
+    }
+
+    #[test]
+    fn sets_at_the_end_of_all_numbers_are_as_sets_at_the_start(
+        a in prop::collection::vec(range(), 0..10),
+        b in prop::collection::vec(range(), 0..10),
+    ) {
+        let end = u64::MAX;
+        // The same, seen from the other end.
+        let turned = |ranges: &[Range<u64>]| -> RangeSet {
+            ranges.iter().map(|range| end - range.end..end - range.start).collect()
+        };
+        let (low_a, low_b) = (RangeSet::from_iter(a.clone()), RangeSet::from_iter(b.clone()));
+        let (high_a, high_b) = (turned(&a), turned(&b));
+        for (low, high) in [
+            (low_a.union(&low_b), high_a.union(&high_b)),
+            (low_a.intersection(&low_b), high_a.intersection(&high_b)),
+            (low_a.difference(&low_b), high_a.difference(&high_b)),
+        ] {
+            assert_canonical(&high);
+            prop_assert_eq!(turned(low.runs()), high);
+        }
     }
 }

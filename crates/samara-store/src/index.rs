@@ -83,6 +83,16 @@ impl Table {
     }
 }
 
+const _: () = {
+    let mut at = 0;
+    while at < Table::ALL.len() {
+        #[expect(clippy::indexing_slicing, reason = "below the length")]
+        let table = Table::ALL[at];
+        assert!(table as usize == at, "`ALL` is in the order of the variants");
+        at += 1;
+    }
+};
+
 /// One of something for each table, in the order of [`Table::ALL`].
 #[derive(Debug, Default)]
 struct PerTable<T>([T; Table::ALL.len()]);

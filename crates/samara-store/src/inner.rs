@@ -57,7 +57,7 @@ pub(crate) struct Inner {
     poisoned: AtomicBool,
     /// Bytes written since the last checkpoint.
     unsynced_bytes: AtomicU64,
-    /// Held while a file is created in one of the directories that hash to it.
+    /// Held while a small file is created in one of the directories that hash to it.
     creating: [Mutex<()>; CREATING],
     /// Number of the next temporary file.
     temporary: AtomicU64,
@@ -260,7 +260,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Taken while a file is created in the directory of `rel`. Systems create the files of one
+    /// Taken while a small file is created in the directory of `rel`. Systems create the files of one
     /// directory one after the other, and have those who wait burn their processors; this way
     /// another thread writes or sleeps meanwhile.
     pub(crate) fn creating(&self, root: RootId, rel: &[u8]) -> Option<MutexGuard<'_, ()>> {

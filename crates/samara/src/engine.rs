@@ -335,10 +335,11 @@ impl Engine {
                 }
                 Output::Write(request) => match self.wants.get(&request.want) {
                     Some(reception) => {
-                        // All blocks of a want on one thread, so that they are written in order. The
-                        // fetch counts its wants, so the next one goes to the next thread.
+                        // All blocks of a blob on one thread, whoever wants it: they are written in
+                        // order, and never the same file by two threads.
+                        let key = spread(&reception.blob);
                         let job = Job::Write(Arc::clone(reception), request);
-                        self.writers.submit(reception.key, job);
+                        self.writers.submit(key, job);
                     }
                     None => {
                         let (token, result) = (request.token, Err(WriteError::Local));
@@ -424,4 +425,10 @@ impl Engine {
             _ => {}
         }
     }
+}
+
+/// A number by which blobs spread evenly: ids are hashes.
+fn spread(blob: &BlobId) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *blob.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

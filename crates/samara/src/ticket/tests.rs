@@ -109,8 +109,8 @@ fn what_chats_and_mails_do_to_text_is_forgiven() {
 
 //= rfcs/0001-architecture.md#ticket-10
 //= type=test
-//# A reader MUST refuse text that does not begin with the prefix or has a character which is no
-//# digit of base 32 behind it.
+//# A reader MUST refuse text that does not begin with the prefix, has a character behind it which
+//# is no digit of base 32, or has bits behind its last byte that are not zero.
 #[test]
 fn each_way_to_mangle_a_ticket_has_its_own_answer() {
     let text = full().to_string();

@@ -38,8 +38,8 @@ pub(super) fn open(text: &str) -> Result<Vec<u8>, TicketError> {
         return Err(TicketError::TooLong);
     }
     //= rfcs/0001-architecture.md#ticket-10
-    //# A reader MUST refuse text that does not begin with the prefix or has a character which is no
-    //# digit of base 32 behind it.
+    //# A reader MUST refuse text that does not begin with the prefix, has a character behind it which
+    //# is no digit of base 32, or has bits behind its last byte that are not zero.
     let mut rest = letters();
     for expected in PREFIX.chars() {
         match rest.next() {
