@@ -395,3 +395,32 @@ fn a_store_is_send_sync_and_clone() {
     let _: Arc<dyn samara_store::disk::Disk> = Arc::new(MemDisk::new());
     assert!(Path::new(support::DIR).is_absolute());
 }
+
+#[test]
+fn many_threads_receive_small_files_into_the_same_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("store"), options()).unwrap();
+    let root = store.staging_root(&dir.path().join("out")).unwrap();
+    let name = |at: u64| format!("new/{}/file {at}", at % 3).into_bytes();
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let store = store.clone();
+            scope.spawn(move || {
+                for at in (thread..400).step_by(4) {
+                    let data = bytes(usize::try_from(at).unwrap(), at);
+                    let (rel, mode) = (name(at), 0o640);
+                    let target = Target::File { root, rel, mode, mtime: None };
+                    store.receive_small(&samara_tree::hash(&data), &target, &data).unwrap();
+                }
+            });
+        }
+    });
+    store.checkpoint().unwrap();
+    for at in 0..400 {
+        let data = bytes(usize::try_from(at).unwrap(), at);
+        let path = dir.path().join("out").join(String::from_utf8(name(at)).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), data, "{}", path.display());
+        let reader = store.reader(&samara_tree::hash(&data)).unwrap().unwrap();
+        assert_eq!(reader.read(0..at).unwrap(), data);
+    }
+}
