@@ -219,7 +219,10 @@ impl Index {
         let index = Self::open_file(file, cache_bytes)?;
         let mut batch = Batch::default();
         batch.put(Table::Meta, VERSION_KEY, FORMAT_VERSION.to_le_bytes().to_vec());
-        index.create_tables().and_then(|()| index.commit(&batch)).map_err(IndexOpenError::Store)?;
+        index
+            .create_tables()
+            .and_then(|()| index.commit(&[&batch]))
+            .map_err(IndexOpenError::Store)?;
         drop(index);
         let named = dir.rename(INDEX_NEW_FILE, INDEX_FILE, false);
         named.and_then(|()| dir.sync_names(b"")).map_err(IndexOpenError::Io)
@@ -330,11 +333,11 @@ impl Index {
         })
     }
 
-    /// Commits all changes durably, or none.
-    pub(crate) fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    /// Commits the changes of all batches, oldest first, durably, or none.
+    pub(crate) fn commit(&self, batches: &[&Batch]) -> Result<(), StoreError> {
         guarded(|| {
             let txn = self.db.begin_write().map_err(fault)?;
-            for (table, changes) in batch.tables.iter() {
+            for (table, changes) in batches.iter().flat_map(|batch| batch.tables.iter()) {
                 if changes.is_empty() {
                     continue;
                 }

@@ -68,8 +68,9 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) work: Work,
-    /// The batch that is being committed.
-    committing: Option<Arc<Batch>>,
+    /// The batches that are being committed, oldest first. Rows are here from the moment at which
+    /// they leave `work`: a look-up in between must not miss them.
+    committing: Vec<Arc<Batch>>,
     /// Receives with new data.
     pub(crate) dirty: BTreeMap<BlobId, Arc<Partial>>,
 }
@@ -98,13 +99,13 @@ pub(crate) struct Work {
 impl Pending {
     fn lookup(&self, table: Table, key: &[u8]) -> Option<Option<Vec<u8>>> {
         let found = self.work.batch.get(table, key);
-        let found = found.or_else(|| self.committing.as_ref()?.get(table, key));
-        found.map(|value| value.cloned())
+        let older = || self.committing.iter().rev().find_map(|batch| batch.get(table, key));
+        found.or_else(older).map(|value| value.cloned())
     }
 
     fn overlay(&self, table: Table, from: &[u8], to: Option<&[u8]>) -> Overlay {
         let mut found = Overlay::new();
-        if let Some(committing) = &self.committing {
+        for committing in &self.committing {
             committing.overlay(table, from, to, &mut found);
         }
         self.work.batch.overlay(table, from, to, &mut found);
@@ -356,44 +357,48 @@ impl Inner {
         for (id, partial) in &dirty {
             snapshots.extend(partial.snapshot().map(|row| (*id, row)));
         }
-        let (mut work, segments) = {
+        let (mut work, segments, batch) = {
             let mut writer = self.writer();
             writer.flush()?;
             let mut pending = self.pending();
-            (core::mem::take(&mut pending.work), writer.take_unsynced())
+            let mut work = core::mem::take(&mut pending.work);
+            let batch = Arc::new(core::mem::take(&mut work.batch));
+            pending.committing.push(Arc::clone(&batch));
+            (work, writer.take_unsynced(), batch)
         };
-        self.stage(&mut work, snapshots, &dirty, &segments)?;
-        let batch = Arc::new(core::mem::take(&mut work.batch));
-        self.pending().committing = Some(Arc::clone(&batch));
+        let staged = Arc::new(self.stage(&mut work, &batch, snapshots, &dirty, &segments)?);
+        self.pending().committing.push(Arc::clone(&staged));
         //= rfcs/0009-store.md#store-4
         //# A store MUST make a payload durable before it commits an index row that points to it.
         self.sync(&work, &segments, &dirty)?;
-        if !batch.is_empty() {
-            self.index.commit(&batch)?;
+        if !batch.is_empty() || !staged.is_empty() {
+            self.index.commit(&[&*batch, &*staged])?;
         }
-        self.pending().committing = None;
+        self.pending().committing.clear();
         //= rfcs/0009-store.md#store-5
         //# After any crash a store MUST hold everything that it acknowledged.
         self.clean_up(&work);
         #[cfg(feature = "tracing")]
-        tracing::debug!(rows = batch.len(), partials = dirty.len(), "checkpoint");
+        tracing::debug!(rows = batch.len() + staged.len(), partials = dirty.len(), "checkpoint");
         Ok(())
     }
 
-    /// Puts rows for snapshots and segments into the batch.
+    /// The rows for snapshots and segments that go with a batch.
     fn stage(
         &self,
         work: &mut Work,
+        batch: &Batch,
         snapshots: Vec<(BlobId, Vec<u8>)>,
         dirty: &BTreeMap<BlobId, Arc<Partial>>,
         segments: &crate::segment::Unsynced,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Batch, StoreError> {
+        let mut staged = Batch::default();
         for (id, row) in snapshots {
             // A receive that ended after its snapshot has deleted its row. What else is deleted is
             // the row of an earlier receive, of another size say, and this one takes its place.
             let lives = dirty.get(&id).is_some_and(|partial| !partial.is_closed());
-            if lives || work.batch.get(Table::Partials, id.as_bytes()).is_none() {
-                work.batch.put(Table::Partials, id.as_bytes(), row);
+            if lives || batch.get(Table::Partials, id.as_bytes()).is_none() {
+                staged.put(Table::Partials, id.as_bytes(), row);
             }
         }
         let live = core::mem::take(&mut work.live);
@@ -406,9 +411,9 @@ impl Inner {
                 row.end = row.end.max(*end);
             }
             row.live = row.live.saturating_add_signed(live.get(&number).copied().unwrap_or(0));
-            work.batch.put(Table::Segments, &key, row.encode());
+            staged.put(Table::Segments, &key, row.encode());
         }
-        Ok(())
+        Ok(staged)
     }
 
     /// Makes all payload durable.

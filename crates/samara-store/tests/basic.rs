@@ -419,7 +419,7 @@ fn many_threads_receive_small_files_into_the_same_directories() {
     for at in 0..400 {
         let data = bytes(usize::try_from(at).unwrap(), at);
         let path = dir.path().join("out").join(String::from_utf8(name(at)).unwrap());
-        assert_eq!(std::fs::read(&path).unwrap(), data, "{}", path.display());
+        assert_eq!(fs::read(&path).unwrap(), data, "{}", path.display());
         let reader = store.reader(&samara_tree::hash(&data)).unwrap().unwrap();
         assert_eq!(reader.read(0..at).unwrap(), data);
     }
