@@ -7,7 +7,6 @@ mod cite;
 mod index;
 mod new;
 mod spec;
-mod vectors;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ use self::{
     cite::{Citation, Kind},
     spec::{Level, Requirement, Rfc},
 };
-use crate::{args::Args, text};
+use crate::{args::Args, text, vectors};
 
 pub(crate) use self::index::check as check_index;
 
@@ -92,7 +91,12 @@ impl Book {
                 cite::parse(&file.path, &file.text, &mut book.citations, &mut book.malformed);
             }
         }
-        book.vectors = vectors::count()?;
+        vectors::each(|_, _, test| {
+            if let Some(id) = test.get("req").and_then(serde_json::Value::as_str) {
+                *book.vectors.entry(id.to_owned()).or_default() += 1;
+            }
+            Ok(())
+        })?;
         book.exceptions = parse_exceptions(&text::read("rfcs/exceptions.toml")?)?;
         Ok(book)
     }

@@ -1,12 +1,14 @@
 //! Vectors: making them, and holding our crates and the reader in Python to them.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::{
     args::Args,
     sh::{self, cargo, cmd},
+    text,
 };
 
 const VECTORS: &str = "rfcs/vectors";
@@ -25,6 +27,25 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         Some("cross") => cross(count.unwrap_or(10_000)),
         _ => bail!("`cargo xtask vectors` takes `gen`, `verify` or `cross [--count N]`"),
     }
+}
+
+/// Calls `visit` with the name, the codec and each test of every vector file.
+///
+/// # Errors
+///
+/// If a file can't be read, or `visit` fails.
+pub(crate) fn each(mut visit: impl FnMut(&str, &str, &Value) -> Result<()>) -> Result<()> {
+    for entry in fs::read_dir(sh::root().join(VECTORS)).context(VECTORS)? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file: Value = serde_json::from_str(&text::read(&path)?)
+            .with_context(|| path.display().to_string())?;
+        let codec = file.get("codec").and_then(Value::as_str).unwrap_or_default();
+        for test in file.get("tests").and_then(Value::as_array).into_iter().flatten() {
+            visit(&name, codec, test)?;
+        }
+    }
+    Ok(())
 }
 
 /// The program of `samara-conformance`.

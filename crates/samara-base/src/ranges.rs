@@ -10,8 +10,7 @@ mod runs;
 /// The unit is the caller's: bytes, leaves or groups. Because equal sets have equal runs, the run
 /// list is a canonical form and `==` is set equality. Operations that build a new set cost
 /// O(runs of both); [`insert`](Self::insert) and [`remove`](Self::remove) cost O(log runs) plus the
-/// move of the tail. A set that never had more than one run takes no
-/// allocation.
+/// move of the tail. A set that never had more than one run takes no allocation.
 ///
 /// ```
 /// use samara_base::RangeSet;

@@ -60,7 +60,7 @@ pub struct Child {
     process: Process,
     /// `None` only while it is dropped.
     requests: Option<ChildStdin>,
-    lines: Receiver<io::Result<String>>,
+    lines: Receiver<io::Result<Vec<u8>>>,
 }
 
 impl Child {
@@ -114,7 +114,8 @@ impl Child {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the subject has ended"));
             }
         };
-        serde_json::from_str(&answer).map_err(|error| {
+        serde_json::from_slice(&answer).map_err(|error| {
+            let answer = String::from_utf8_lossy(&answer);
             io::Error::new(io::ErrorKind::InvalidData, format!("{error} in the answer {answer}"))
         })
     }
@@ -129,14 +130,14 @@ impl Drop for Child {
     }
 }
 
-/// A line without its end; `None` at the end of the input.
-fn read_line(from: &mut impl BufRead) -> io::Result<Option<String>> {
-    let mut line = String::new();
-    let count = from.take(LINE_MAX).read_line(&mut line)?;
-    if count as u64 == LINE_MAX && !line.ends_with('\n') {
+/// A line, UTF-8 or not; `None` at the end of the input.
+fn read_line(from: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let count = from.take(LINE_MAX).read_until(b'\n', &mut line)?;
+    if count as u64 == LINE_MAX && !line.ends_with(b"\n") {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
     }
-    Ok((count > 0).then(|| line.trim_end().to_owned()))
+    Ok((count > 0).then_some(line))
 }
 
 impl Subject for Child {
@@ -210,13 +211,13 @@ pub fn serve(
     Ok(())
 }
 
-fn respond(subject: &mut impl Subject, line: &str) -> io::Result<Reply> {
+fn respond(subject: &mut impl Subject, line: &[u8]) -> io::Result<Reply> {
     let invalid = |reason: String| Reply {
         result: "invalid".to_owned(),
         reason: Some(reason),
         ..Reply::default()
     };
-    let request: Request = match serde_json::from_str(line) {
+    let request: Request = match serde_json::from_slice(line) {
         Ok(request) => request,
         Err(error) => return Ok(invalid(format!("not a request: {error}"))),
     };

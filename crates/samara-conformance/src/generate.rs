@@ -70,7 +70,7 @@ impl List {
     /// Bytes that have a meaning and are its only encoding.
     fn valid(&mut self, comment: &str, params: &Params, bytes: &[u8], req: Option<&str>) {
         let value = self.decoded(comment, params, bytes);
-        let encoded = value.as_ref().and_then(|value| self.encoded(params, value));
+        let encoded = value.as_ref().and_then(|value| self.encoded(comment, params, value));
         if encoded.as_ref().is_some_and(|encoded| encoded != bytes) {
             self.problem(comment, "is not the canonical encoding of its value");
         }
@@ -80,7 +80,7 @@ impl List {
     /// Bytes that have a meaning, of which some are skipped.
     fn must_ignore(&mut self, comment: &str, params: &Params, bytes: &[u8], req: &str) {
         let value = self.decoded(comment, params, bytes);
-        let canonical = value.as_ref().and_then(|value| self.encoded(params, value));
+        let canonical = value.as_ref().and_then(|value| self.encoded(comment, params, value));
         if canonical.is_none() {
             self.problem(comment, "has no canonical encoding");
         }
@@ -122,10 +122,15 @@ impl List {
         }
     }
 
-    fn encoded(&self, params: &Params, value: &Value) -> Option<Vec<u8>> {
+    /// The encoding of a value; `None` for codecs that are not encoded.
+    fn encoded(&mut self, comment: &str, params: &Params, value: &Value) -> Option<Vec<u8>> {
         match Ours.encode(self.file.codec, params, value) {
             Ok(Answer::Valid(bytes)) => Some(bytes),
-            _ => None,
+            Ok(Answer::Unsupported) => None,
+            other => {
+                self.problem(comment, &format!("has to be encoded, and is {other:?}"));
+                None
+            }
         }
     }
 

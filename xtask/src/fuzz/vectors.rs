@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::corpus_dir;
-use crate::{sh, text};
+use crate::vectors;
 
 /// Puts the bytes of all vectors into the corpora of the targets that take them.
 ///
@@ -15,21 +15,15 @@ use crate::{sh, text};
 /// If a vector file can't be read or is not as RFC 0014 says.
 pub(super) fn spread() -> Result<()> {
     let mut count = 0;
-    let folder = sh::root().join("rfcs/vectors");
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let file: Value = serde_json::from_str(&text::read(&path)?)?;
-        let codec = file.get("codec").and_then(Value::as_str).unwrap_or_default();
-        for test in file.get("tests").and_then(Value::as_array).into_iter().flatten() {
-            let Some((target, input)) = input(codec, test)? else { continue };
-            let folder = corpus_dir(target);
-            fs::create_dir_all(&folder)?;
-            let id = test.get("id").and_then(Value::as_u64).unwrap_or_default();
-            fs::write(folder.join(format!("vector-{name}-{id}")), input)?;
-            count += 1;
-        }
-    }
+    vectors::each(|name, codec, test| {
+        let Some((target, input)) = input(codec, test)? else { return Ok(()) };
+        let folder = corpus_dir(target);
+        fs::create_dir_all(&folder)?;
+        let id = test.get("id").and_then(Value::as_u64).unwrap_or_default();
+        fs::write(folder.join(format!("vector-{name}-{id}")), input)?;
+        count += 1;
+        Ok(())
+    })?;
     eprintln!("fuzz: {count} vectors are inputs");
     if count == 0 { bail!("no vector is an input; were the codecs renamed?") } else { Ok(()) }
 }

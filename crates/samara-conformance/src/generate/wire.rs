@@ -45,7 +45,7 @@ pub(super) fn varint() -> List {
     }
     for (len, prefix) in [(2, 0x40_u8), (4, 0x80), (8, 0xc0)] {
         for value in [0_u64, 1, 7, 62, 63, 64, 255, 16_383, 16_384, (1 << 30) - 1] {
-            let mut bytes = value.to_be_bytes().split_off(len);
+            let mut bytes: Vec<u8> = value.to_be_bytes().into_iter().skip(8 - len).collect();
             let shortest = v(value).len();
             let fits = value < 1 << (8 * len - 2);
             if let Some(first) = bytes.first_mut()
@@ -62,17 +62,6 @@ pub(super) fn varint() -> List {
         list.cut("ENC-4", &format!("{value}"), &none, &v(value));
     }
     list
-}
-
-trait SplitOff {
-    /// The last bytes.
-    fn split_off(self, len: usize) -> Vec<u8>;
-}
-
-impl SplitOff for [u8; 8] {
-    fn split_off(self, len: usize) -> Vec<u8> {
-        self.into_iter().skip(8 - len).collect()
-    }
 }
 
 fn runs_max(runs: u32) -> Params {
