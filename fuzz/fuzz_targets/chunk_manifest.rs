@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_chunk::fuzzing::manifest(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::chunk_manifest(data));

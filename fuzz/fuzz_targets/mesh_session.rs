@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_mesh::fuzzing::session(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::mesh_session(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara::fuzzing::ticket(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::samara_ticket(data));

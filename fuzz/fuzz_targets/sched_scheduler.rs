@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_sched::fuzzing::scheduler(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::sched_scheduler(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_store::fuzzing::row(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::store_row(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_store::fuzzing::segment(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::store_segment(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_tree::fuzzing::frontier(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::tree_frontier(data));

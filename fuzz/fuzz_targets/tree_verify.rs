@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_tree::fuzzing::verify(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::tree_verify(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_wire::fuzzing::message(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::wire_message(data));

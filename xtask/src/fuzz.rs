@@ -33,13 +33,14 @@ const SEEDS_MAX: usize = 64;
 /// So many of them at most were found by the fuzzer; the others were put there by hand.
 const FOUND_MAX: usize = 32;
 
-/// `cargo xtask fuzz [run|list|replay|seed] [TARGET...] [--seconds N] [--sanitizer NAME]`.
+/// `cargo xtask fuzz [run|list|replay|seed|minimise] [TARGET...] [--seconds N] [--sanitizer NAME]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
-    let command = args.subcommand(&["run", "list", "replay", "seed"]);
+    let command = args.subcommand(&["run", "list", "replay", "seed", "minimise"]);
     let seconds = args.option("--seconds")?.unwrap_or(SECONDS);
     let sanitizer = args.option("--sanitizer")?.unwrap_or_else(|| "address".to_owned());
-    let names = args.positionals();
+    let mut names = args.positionals();
     args.finish()?;
+    let file = if command.as_deref() == Some("minimise") { names.pop() } else { None };
     let targets = select(targets::all()?, &names)?;
     match command.as_deref().unwrap_or("run") {
         "list" => {
@@ -50,6 +51,10 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         }
         "replay" => replay(&targets),
         "seed" => seed(&targets),
+        "minimise" => match (targets.as_slice(), file) {
+            ([target], Some(file)) => minimise(target, Path::new(&file), seconds, &sanitizer),
+            _ => bail!("name a target and the file with the input that makes it fail"),
+        },
         _ => run(&targets, seconds, &sanitizer),
     }
 }
@@ -124,6 +129,31 @@ fn run(targets: &[Target], seconds: u64, sanitizer: &str) -> Result<()> {
             .with_context(|| format!("the fuzz target {} found something", target.name))?;
     }
     eprintln!("fuzz: {} targets clean, {seconds} s each", targets.len());
+    Ok(())
+}
+
+/// Looks for a shorter input that makes a target fail, and leaves it in `fuzz/artifacts`.
+fn minimise(target: &Target, file: &Path, seconds: u64, sanitizer: &str) -> Result<()> {
+    let file = file.canonicalize().with_context(|| file.display().to_string())?;
+    let limits = Limits::read()?;
+    let binaries = build(sanitizer)?;
+    if fuzzer(&binaries, target, &limits)?.arg(&file).succeeds() {
+        bail!("{} does not make {} fail", file.display(), target.name);
+    }
+    let minimised = file.with_extension("min");
+    fuzzer(&binaries, target, &limits)?
+        .arg("-minimize_crash=1")
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-exact_artifact_path={}", minimised.display()))
+        .arg(&file)
+        .run()?;
+    let len = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    match len(&minimised) {
+        0 => eprintln!("fuzz: {} stays as it is", file.display()),
+        shorter => {
+            eprintln!("fuzz: {} bytes instead of {}: {}", shorter, len(&file), minimised.display())
+        }
+    }
     Ok(())
 }
 
@@ -204,12 +234,21 @@ impl Limits {
         ];
         names
             .iter()
-            .map(|(name, flag)| {
-                let value = |table: &str| self.0.get(table)?.get(*name)?.as_integer();
-                let value = value(target).or_else(|| value("default"));
-                let value = value.with_context(|| format!("fuzz/limits.toml: [default] {name}"))?;
-                Ok(format!("-{flag}={value}"))
-            })
+            .map(|(name, flag)| Ok(format!("-{flag}={}", self.value(target, name)?)))
             .collect()
+    }
+
+    /// What a target may have allocated at once: bytes per byte of input, and bytes beside that.
+    fn memory(&self, target: &str) -> Result<(i64, i64)> {
+        Ok((
+            self.value(target, "memory_bytes_per_byte")?,
+            self.value(target, "memory_kib_plus")? << 10,
+        ))
+    }
+
+    fn value(&self, target: &str, name: &str) -> Result<i64> {
+        let value = |table: &str| self.0.get(table)?.get(name)?.as_integer();
+        let value = value(target).or_else(|| value("default"));
+        value.with_context(|| format!("fuzz/limits.toml: [default] {name}"))
     }
 }

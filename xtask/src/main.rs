@@ -45,6 +45,7 @@ usage: cargo xtask COMMAND [OPTIONS]
                                 fuzz all targets, or some, N seconds each (default 60)
   fuzz list | replay [TARGET...] | seed [TARGET...]
                                 name the targets; run the seeds on stable; refill fuzz/seeds from fuzz/corpus
+  fuzz minimise TARGET FILE     look for a shorter input that makes the target fail
   bench [CRATE] [-- ARGS...]    run the criterion benchmarks
   bench peers [--scenarios A,D,F,G] [--set NAME] [--programs samara,scp] [--reps N]
                                 compare the release binary with other programs, side by side

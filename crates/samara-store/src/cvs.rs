@@ -10,7 +10,7 @@ use crate::{
     error::StoreError,
     inner::Inner,
     journal::Journal,
-    outboard::{StoredOutboard, cvs_of},
+    outboard::{ReadValues, StoredOutboard, cvs_of},
     partial::{PARTIAL_DIR, partial_path},
 };
 
@@ -93,20 +93,28 @@ impl CvSource for Cvs {
     type Error = StoreError;
 
     fn read_cvs(&self, first_group: u64, out: &mut [Cv]) -> Result<(), StoreError> {
+        self.read_values(first_group, out).map(drop)
+    }
+}
+
+impl ReadValues for Cvs {
+    fn read_values(&self, first_group: u64, out: &mut [Cv]) -> Result<bool, StoreError> {
         match self {
             Self::Memory(cvs) => {
-                cvs.as_slice().read_cvs(first_group, out).map_err(StoreError::corrupt)
+                let read = cvs.as_slice().read_cvs(first_group, out);
+                read.map(|()| true).map_err(StoreError::corrupt)
             }
             Self::File { file, .. } => {
                 let mut bytes = vec![0; out.len() * Cv::LEN];
                 let at =
                     first_group.saturating_mul(Cv::LEN as u64).saturating_add(OB_HEADER_LEN as u64);
-                file.read_at(&mut bytes, at)
+                let found = file
+                    .read_at(&mut bytes, at)
                     .map_err(|error| StoreError::io("read", "partial outboard", error))?;
                 cvs_of(&bytes, out);
-                Ok(())
+                Ok(found == bytes.len())
             }
-            Self::Stored(stored) => stored.read_cvs(first_group, out),
+            Self::Stored(stored) => stored.read_values(first_group, out),
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Entry points for fuzzers: they assert properties and never fail on bad input. Unstable.
 
+mod recovery;
+
+pub use self::recovery::recovery;
+
 use std::{path::Path, sync::Arc};
 
 use samara_base::GroupLog2;

@@ -67,6 +67,12 @@ impl Table {
         Self::Segments,
     ];
 
+    /// The table with a number, for a fuzzer to write to.
+    #[cfg(any(fuzzing, feature = "fuzzing", test))]
+    pub(crate) fn at(number: usize) -> Option<Self> {
+        Self::ALL.get(number).copied()
+    }
+
     const fn definition(self) -> Definition {
         TableDefinition::new(match self {
             Self::Meta => "meta",

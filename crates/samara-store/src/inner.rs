@@ -296,16 +296,18 @@ impl Inner {
         locked(&self.files).get(loc.segment)
     }
 
-    /// Reads the part `from..from + buf.len()` of an extent's bytes.
+    /// Reads the part `from..from + buf.len()` of an extent's bytes. Returns whether all of it was
+    /// there; what was not reads as zeros.
     pub(crate) fn read_extent(
         &self,
         extent: &Extent,
         from: u64,
         buf: &mut [u8],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let len = u64::try_from(extent_bytes(extent)).unwrap_or_default();
         let file = self.segment(extent.loc, len)?;
         let mut rest = buf;
+        let mut whole = true;
         let to = from + rest.len() as u64;
         for (offset, len) in pieces(extent, from, to) {
             let (piece, tail) = rest.split_at_mut(len.min(rest.len()));
@@ -313,10 +315,11 @@ impl Inner {
             let found = file.read_at(piece, offset);
             let found = found.map_err(|error| StoreError::io("read", path(), error))?;
             // What is cut off fails to verify like any other damage.
+            whole &= found == piece.len();
             piece.get_mut(found..).unwrap_or_default().fill(0);
             rest = tail;
         }
-        Ok(())
+        Ok(whole)
     }
 
     /// A checkpoint if enough is waiting for one. Call without any lock held.

@@ -103,24 +103,58 @@ pub(crate) struct StoredOutboard {
     pub(crate) outboard: Outboard,
 }
 
+/// A source that knows whether the values it is asked for were ever written.
+pub(crate) trait ReadValues {
+    /// Reads values; those that are not there become zeros. Returns whether all were there.
+    fn read_values(&self, first_group: u64, out: &mut [Cv]) -> Result<bool, StoreError>;
+}
+
+/// Values of which none is missing: whoever merges a whole outboard stops at the first that is, so
+/// that a size somebody made up costs no more than what is there.
+pub(crate) struct Whole<'a, S>(pub(crate) &'a S);
+
+/// Why values could not be read.
+pub(crate) enum NotWhole {
+    Missing,
+    Store(StoreError),
+}
+
+impl<S: ReadValues> CvSource for Whole<'_, S> {
+    type Error = NotWhole;
+
+    fn read_cvs(&self, first_group: u64, out: &mut [Cv]) -> Result<(), NotWhole> {
+        //= rfcs/0009-store.md#store-22
+        //# A store MUST stop at the first byte that is missing when it merges an outboard or reads a blob to make one.
+        match self.0.read_values(first_group, out) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(NotWhole::Missing),
+            Err(error) => Err(NotWhole::Store(error)),
+        }
+    }
+}
+
 impl CvSource for StoredOutboard {
     type Error = StoreError;
 
     fn read_cvs(&self, first_group: u64, out: &mut [Cv]) -> Result<(), StoreError> {
+        self.read_values(first_group, out).map(drop)
+    }
+}
+
+impl ReadValues for StoredOutboard {
+    fn read_values(&self, first_group: u64, out: &mut [Cv]) -> Result<bool, StoreError> {
         let inner = self.inner.upgrade().ok_or(StoreError::Poisoned)?;
         let mut bytes = vec![0; out.len() * Cv::LEN];
         let from = first_group.saturating_mul(Cv::LEN as u64);
-        match self.outboard {
-            Outboard::None => {}
+        let whole = match self.outboard {
+            Outboard::None => false,
             Outboard::Record(loc) => {
-                inner.read_extent(&whole(loc, self.tree.outboard_len()), from, &mut bytes)?;
+                inner.read_extent(&whole(loc, self.tree.outboard_len()), from, &mut bytes)?
             }
-            Outboard::Extents => {
-                inner.read_extents(self.id, Holds::Outboard, from, &mut bytes)?;
-            }
-        }
+            Outboard::Extents => inner.read_extents(self.id, Holds::Outboard, from, &mut bytes)?,
+        };
         cvs_of(&bytes, out);
-        Ok(())
+        Ok(whole)
     }
 }
 

@@ -28,43 +28,48 @@ impl Inner {
         }
     }
 
-    /// Reads bytes of a blob from where they are. Bytes that are not there read as zeros.
+    /// Reads bytes of a blob from where they are, and says whether all of them were there. Bytes
+    /// that were not read as zeros.
     pub(crate) fn read_source(
         &self,
         source: &Source,
         id: BlobId,
         bytes: &Range<u64>,
-    ) -> Result<Bytes, StoreError> {
+    ) -> Result<(Bytes, bool), StoreError> {
         let len = index(bytes.end - bytes.start);
         let mut data = Vec::new();
-        match source {
+        let whole = match source {
             Source::File(file) => {
                 file.read_vec(&mut data, bytes.start, len)
                     .map_err(|error| StoreError::io("read", "external file", error))?;
+                let whole = data.len() == len;
                 data.resize(len, 0);
+                whole
             }
             Source::Record(loc) => {
                 data.resize(len, 0);
-                self.read_extent(&whole(*loc, bytes.end), bytes.start, &mut data)?;
+                self.read_extent(&whole(*loc, bytes.end), bytes.start, &mut data)?
             }
             Source::Extents => {
                 data.resize(len, 0);
-                self.read_extents(id, Holds::Data, bytes.start, &mut data)?;
+                self.read_extents(id, Holds::Data, bytes.start, &mut data)?
             }
-        }
-        Ok(data.into())
+        };
+        Ok((data.into(), whole))
     }
 
-    /// Reads bytes that the extent table knows.
+    /// Reads bytes that the extent table knows. Returns whether it knew all of them and they were
+    /// there; the others read as zeros.
     pub(crate) fn read_extents(
         &self,
         id: BlobId,
         holds: Holds,
         from: u64,
         buf: &mut [u8],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut at = from;
         let mut rest = buf;
+        let mut whole = true;
         let first = Extent::key(id, holds, 0);
         while !rest.is_empty() {
             let row = self.last_row(Table::Extents, &first, &Extent::key(id, holds, at))?;
@@ -80,22 +85,27 @@ impl Inner {
             };
             let (piece, tail) = rest.split_at_mut(index(len).min(rest.len()));
             match found {
-                Some((start, extent)) => self.read_extent(&extent, at - start, piece)?,
-                None => piece.fill(0),
+                Some((start, extent)) => whole &= self.read_extent(&extent, at - start, piece)?,
+                None => {
+                    whole = false;
+                    piece.fill(0);
+                }
             }
             at += piece.len() as u64;
             rest = tail;
         }
-        Ok(())
+        Ok(whole)
     }
 
-    /// Lays groups that were fetched again over bytes that were read from `start` on.
+    /// Lays groups that were fetched again over bytes that were read from `start` on. Returns
+    /// whether there were any.
     pub(crate) fn lay_patches(
         &self,
         id: BlobId,
         start: u64,
         data: &mut [u8],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        let mut any = false;
         let end = start + data.len() as u64;
         let group = GroupLog2::KIB16.bytes();
         let from = Extent::key(id, Holds::Patch, start & !(group - 1));
@@ -109,10 +119,10 @@ impl Inner {
             if first < last
                 && let Some(place) = data.get_mut(index(first - start)..index(last - start))
             {
-                self.read_extent(&extent, first - at, place)?;
+                any |= self.read_extent(&extent, first - at, place)?;
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Leaves of a complete blob in quarantine.
@@ -181,7 +191,11 @@ impl Inner {
         while at < complete.size {
             let end = (at + (1 << 20)).min(complete.size);
             let span = at / LEAF_BYTES..end.div_ceil(LEAF_BYTES);
-            let data = complete.read(self, &span)?;
+            let (data, whole) = complete.read(self, &span)?;
+            if !whole {
+                // It can't lead to the id, so the rest need not be read.
+                break;
+            }
             let mut values = Vec::new();
             builder.push(&data, &mut |_, cv| values.push(cv));
             writer.push(self, &values)?;

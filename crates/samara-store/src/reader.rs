@@ -14,7 +14,7 @@ use crate::{
     disk::File,
     error::{ReadError, StoreError},
     inner::{Inner, is_missing, locked},
-    outboard::StoredOutboard,
+    outboard::{NotWhole, StoredOutboard, Whole},
     partial::{Partial, index},
     row::{BlobRow, External, Loc, Place},
 };
@@ -208,7 +208,7 @@ fn read_partial(
     span: &Range<u64>,
 ) -> Result<Bytes, ReadError> {
     let bytes = Tree::new(partial.size).bytes(span);
-    let data = inner.read_source(&partial.source(), partial.id, &bytes)?;
+    let (data, _) = inner.read_source(&partial.source(), partial.id, &bytes)?;
     if !patched {
         return Ok(data);
     }
@@ -309,9 +309,9 @@ impl Complete {
             patched: row.patched,
         };
         if tree.stored_cvs() > 0 {
-            complete.prover = Some(match Prover::open(id, row.size, &complete.outboard) {
+            complete.prover = Some(match Prover::open(id, row.size, &Whole(&complete.outboard)) {
                 Ok(prover) => prover,
-                Err(OpenError::Source(error)) => return Err(error.into()),
+                Err(OpenError::Source(NotWhole::Store(error))) => return Err(error.into()),
                 Err(_) => {
                     complete.outboard.outboard = inner.rebuild_outboard(&complete, row)?;
                     Prover::open(id, row.size, &complete.outboard).map_err(|error| match error {
@@ -354,15 +354,21 @@ impl Complete {
         Err(ReadError::Changed { path })
     }
 
-    /// Reads whole units, with what was fetched again laid over.
-    pub(crate) fn read(&self, inner: &Inner, span: &Range<u64>) -> Result<Bytes, ReadError> {
+    /// Reads whole units, with what was fetched again laid over, and says whether all bytes were
+    /// there or some of them were fetched again.
+    pub(crate) fn read(
+        &self,
+        inner: &Inner,
+        span: &Range<u64>,
+    ) -> Result<(Bytes, bool), ReadError> {
         let bytes = Tree::new(self.size).bytes(span);
+        let (data, whole) = inner.read_source(&self.source, self.id, &bytes)?;
         if !self.patched {
-            return Ok(inner.read_source(&self.source, self.id, &bytes)?);
+            return Ok((data, whole));
         }
-        let mut data = Vec::from(inner.read_source(&self.source, self.id, &bytes)?);
-        inner.lay_patches(self.id, bytes.start, &mut data)?;
-        Ok(data.into())
+        let mut data = Vec::from(data);
+        let patched = inner.lay_patches(self.id, bytes.start, &mut data)?;
+        Ok((data.into(), whole || patched))
     }
 
     fn encode(
@@ -393,7 +399,7 @@ impl Complete {
         let span = prover.span(range);
         self.check_held(&span)?;
         self.check_unchanged(inner)?;
-        let data = self.read(inner, &span)?;
+        let (data, _) = self.read(inner, &span)?;
         //= rfcs/0009-store.md#store-13
         //# A store MUST verify every byte against the blob's id before it hands the byte out.
         match prover.encode(&self.outboard, group, range, base, &data) {
@@ -415,7 +421,7 @@ impl Complete {
         };
         self.check_held(&span)?;
         self.check_unchanged(inner)?;
-        let data = self.read(inner, &span)?;
+        let (data, _) = self.read(inner, &span)?;
         let damaged = match &self.prover {
             Some(prover) => prover.check(&self.outboard, &span, &data),
             None if samara_tree::hash(&data) == self.id => Ok(RangeSet::new()),

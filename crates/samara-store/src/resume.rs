@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use samara_base::BlobId;
-use samara_tree::{Prover, Tree, Verifier};
+use samara_tree::{OpenError, Prover, Tree, Verifier};
 
 use crate::{
     Target,
@@ -12,7 +12,7 @@ use crate::{
     error::{ReceiveError, StoreError},
     index::Table,
     inner::{Inner, locked},
-    outboard::{StoredOutboard, whole},
+    outboard::{NotWhole, StoredOutboard, Whole, whole},
     partial::{Partial, remove_files},
     row::{BlobRow, Extent, Holds, Outboard, PartialPlace, PartialRow, Place},
     small::create,
@@ -102,9 +102,9 @@ impl Inner {
         if let Cvs::Memory(values) = &mut cvs {
             crate::outboard::cvs_of(&row.cvs, values);
         }
-        let verifier = match Verifier::import(id, row.size, &row.frontier, &cvs) {
+        let verifier = match Verifier::import(id, row.size, &row.frontier, &Whole(&cvs)) {
             Ok(verifier) => verifier,
-            Err(samara_tree::OpenError::Source(error)) => return Err(error),
+            Err(OpenError::Source(NotWhole::Store(error))) => return Err(error),
             // Values that do not lead to the id prove nothing: start anew.
             Err(_) => Verifier::new(id, row.size),
         };
@@ -126,7 +126,7 @@ impl Inner {
         let outboard =
             StoredOutboard { inner: Arc::downgrade(self), id, tree, outboard: row.outboard };
         let cvs = Cvs::Stored(outboard);
-        let verifier = match Prover::open(id, row.size, &cvs) {
+        let verifier = match Prover::open(id, row.size, &Whole(&cvs)) {
             Ok(prover) => {
                 let mut verifier = prover.into_verifier();
                 for run in damaged.runs() {
@@ -137,7 +137,7 @@ impl Inner {
                 }
                 verifier
             }
-            Err(samara_tree::OpenError::Source(error)) => return Err(error.into()),
+            Err(OpenError::Source(NotWhole::Store(error))) => return Err(error.into()),
             Err(_) => Verifier::new(id, row.size),
         };
         Ok(Partial::new(verifier, PartialPlace::Segments, None, cvs, 0))

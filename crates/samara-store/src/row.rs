@@ -2,7 +2,7 @@
 
 use samara_base::{BlobId, RangeSet};
 
-use crate::record::Reader;
+use crate::record::{Reader, stride};
 
 /// Most files that one blob is remembered in.
 pub(crate) const PLACES_MAX: usize = 4;
@@ -313,7 +313,16 @@ impl Extent {
         let loc = Loc::take(&mut reader)?;
         let chunk = u32::from_le_bytes(reader.try_take()?);
         let len = u64::from_le_bytes(reader.try_take()?);
-        (chunk > 0 && reader.0.is_empty()).then_some(Self { loc, chunk, len })
+        let extent = Self { loc, chunk, len };
+        (chunk > 0 && reader.0.is_empty() && extent.fits_a_segment()).then_some(extent)
+    }
+
+    /// Whether its records end where one can begin: offsets in a segment have 32 bits.
+    fn fits_a_segment(&self) -> bool {
+        let before_last = (self.len.saturating_sub(1) / u64::from(self.chunk))
+            .checked_mul(stride(self.chunk))
+            .and_then(|bytes| bytes.checked_add(self.loc.offset.into()));
+        before_last.is_some_and(|last| last <= u32::MAX.into())
     }
 }
 

@@ -1,6 +1,15 @@
 //! Properties that the fuzz targets check, for any input. Not a stable API.
 
-use crate::ticket::{self, Ticket};
+use core::{fmt::Display, str::FromStr};
+use std::{path::Path, sync::Arc};
+
+use samara_base::{BlobId, PeerId};
+use samara_store::{Options, Store, disk::MemDisk};
+
+use crate::{
+    identity::Identity,
+    ticket::{self, Ticket},
+};
 
 /// Reads the input as a ticket's text, and as the fields of a ticket behind a checksum that agrees.
 /// What is read comes back from its own text, which is the only one but for unknown fields.
@@ -32,6 +41,60 @@ fn check(text: &str) {
     }
 }
 
+/// Reads the input as what configures a node: the file with its identity, the texts of ids, and the
+/// options of its store.
+///
+/// # Panics
+///
+/// If a property does not hold.
+pub fn config(data: &[u8]) {
+    match Identity::decode(data) {
+        Some(identity) => assert_eq!(identity.secret(), data),
+        None => assert_ne!(data.len(), 32),
+    }
+    if let Ok(text) = core::str::from_utf8(data) {
+        id::<BlobId>(text);
+        id::<PeerId>(text);
+    }
+    options(data);
+}
+
+fn id<T: FromStr + Display>(text: &str) {
+    if let Ok(id) = text.parse::<T>() {
+        let again = id.to_string();
+        assert!(again.parse::<T>().is_ok_and(|id| id.to_string() == again), "the text is the id");
+    }
+}
+
+/// Whatever the numbers, a store keeps what was put into it.
+fn options(data: &[u8]) {
+    let mut numbers = data.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+    let mut number = || numbers.next().unwrap_or_default();
+    let options = Options {
+        segment_bytes: number(),
+        // Memory that the caller asks for is not ours to bound.
+        cache_bytes: usize::try_from(number() % (1 << 20)).unwrap_or_default(),
+        checkpoint_bytes: number(),
+        checkpoint_rows: usize::try_from(number()).unwrap_or(usize::MAX),
+        reserve_bytes: number() % (1 << 30),
+    };
+    let disk = MemDisk::new();
+    let mut ids = Vec::new();
+    for turn in 0..2 {
+        let store = Store::open_on(Arc::new(disk.clone()), Path::new("/store"), options);
+        let store = store.expect("options alone never keep a store from opening");
+        for (id, data) in &ids {
+            let reader = store.reader(id).expect("held").expect("held");
+            assert_eq!(reader.read(0..reader.size()).expect("held"), *data);
+        }
+        for part in data.chunks(1_024) {
+            let part = [&[turn], part].concat();
+            ids.push((store.put(&part).expect("a disk with room"), part));
+        }
+        store.checkpoint().expect("a disk with room");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -42,6 +105,9 @@ mod tests {
             super::ticket(seed.as_bytes());
         }
         super::ticket(&[0xff]);
+        for seed in [&b""[..], &[0; 32], &[0xff; 40], &[1; 4_000], &[b'a'; 64], &[b'0'; 52]] {
+            super::config(seed);
+        }
         let fields = [&[0, 32][..], &[1; 32], &[2, 1, 0, 3, 1, b'n', 7, 0]].concat();
         super::ticket(&fields);
     }

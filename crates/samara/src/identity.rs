@@ -20,22 +20,25 @@ impl Identity {
         Self { secret }
     }
 
+    /// The identity in a file: 32 bytes.
+    #[cfg(any(feature = "iroh", feature = "fuzzing", test))]
+    pub(crate) fn decode(file: &[u8]) -> Option<Self> {
+        file.try_into().ok().map(Self::from_secret)
+    }
+
     /// Reads the identity of a store, or makes one.
     #[cfg(feature = "iroh")]
     pub(crate) fn load_or_create(directory: &Path) -> io::Result<Self> {
         let path = directory.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => {
-                let secret = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
-                    let text = format!(
-                        "{} has {} bytes instead of 32: restore it, or remove it to get a new identity",
-                        path.display(),
-                        bytes.len()
-                    );
-                    io::Error::new(io::ErrorKind::InvalidData, text)
-                })?;
-                Ok(Self { secret })
-            }
+            Ok(bytes) => Self::decode(&bytes).ok_or_else(|| {
+                let text = format!(
+                    "{} has {} bytes instead of 32: restore it, or remove it to get a new identity",
+                    path.display(),
+                    bytes.len()
+                );
+                io::Error::new(io::ErrorKind::InvalidData, text)
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut secret = [0; 32];
                 getrandom::fill(&mut secret).map_err(io::Error::other)?;
@@ -46,7 +49,7 @@ impl Identity {
         }
     }
 
-    #[cfg(feature = "iroh")]
+    #[cfg(any(feature = "iroh", feature = "fuzzing", test))]
     pub(crate) const fn secret(&self) -> &[u8; 32] {
         &self.secret
     }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 
-use super::{SEED_LEN_MAX, SEEDS_MAX, seed_files};
+use super::{Limits, SEED_LEN_MAX, SEEDS_MAX, seed_files};
 use crate::{
     layers::{LayerKind, layer},
     sh, text,
@@ -73,7 +73,7 @@ pub(crate) fn check(
 ) -> Result<()> {
     let targets = all()?;
     text::sync("fuzz/Cargo.toml", &manifest(&targets, packages), fix, problems)?;
-    text::sync("fuzz/src/lib.rs", &table(&targets), fix, problems)?;
+    text::sync("fuzz/src/lib.rs", &table(&targets, &Limits::read()?)?, fix, problems)?;
     for target in &targets {
         let path = format!("fuzz/fuzz_targets/{}.rs", target.name);
         text::sync(&path, &source(target), fix, problems)?;
@@ -103,29 +103,30 @@ pub(crate) fn check(
 
 fn source(target: &Target) -> String {
     format!(
-        "#![no_main]\n\nlibfuzzer_sys::fuzz_target!(|data: &[u8]| {}(data));\n",
-        target.function
+        "#![no_main]\n\nlibfuzzer_sys::fuzz_target!(|data: &[u8]| samara_fuzz::{}(data));\n",
+        target.name
     )
 }
 
-fn table(targets: &[Target]) -> String {
+fn table(targets: &[Target], limits: &Limits) -> Result<String> {
     let mut out = format!(
         "//! Every fuzz target as an ordinary function; {GENERATED}.\n#![forbid(unsafe_code)]\n\n\
-         /// A target's name and its function.\npub type Target = (&'static str, fn(&[u8]));\n\n\
+         mod target;\n\npub use target::Target;\n\n\
          /// All targets, by name.\npub const TARGETS: &[Target] = &[\n"
     );
-    for target in targets {
-        let line = format!("    (\"{}\", {}),\n", target.name, target.function);
-        if line.len() <= 101 {
-            out += &line;
-        } else {
-            out += &format!(
-                "    (\n        \"{}\",\n        {},\n    ),\n",
-                target.name, target.function
-            );
-        }
+    let mut functions = String::new();
+    for Target { name, function, .. } in targets {
+        let constant = name.to_uppercase();
+        let (times, plus) = limits.memory(name)?;
+        out += &format!("    {constant},\n");
+        functions += &format!(
+            "\nconst {constant}: Target = Target {{\n    name: \"{name}\",\n    \
+             function: {function},\n    times: {times},\n    plus: {plus},\n}};\n\n\
+             /// [`{function}`], within its bound.\npub fn {name}(data: &[u8]) {{\n    \
+             {constant}.run(data);\n}}\n"
+        );
     }
-    out + "];\n"
+    Ok(out + "];\n" + &functions)
 }
 
 fn manifest(targets: &[Target], packages: &BTreeMap<String, Package>) -> String {
@@ -143,7 +144,7 @@ fn manifest(targets: &[Target], packages: &BTreeMap<String, Package>) -> String 
          [package.metadata]\n\
          cargo-fuzz = true\n\n\
          [dependencies]\n\
-         libfuzzer-sys = \"0.4\"\n"
+         libfuzzer-sys = \"0.4\"\npeak_alloc = \"0.3\"\n"
     );
     let crates: BTreeSet<&str> = targets.iter().map(|target| target.package.as_str()).collect();
     for name in crates {
