@@ -12,6 +12,7 @@ mod e2e;
 mod fuzz;
 mod layers;
 mod plant;
+mod registry;
 mod rfc;
 mod sh;
 mod test;

@@ -16,7 +16,7 @@ use self::{
     cite::{Citation, Kind},
     spec::{Level, Requirement, Rfc},
 };
-use crate::{args::Args, text, vectors};
+use crate::{args::Args, registry, text, vectors};
 
 pub(crate) use self::index::check as check_index;
 
@@ -41,7 +41,8 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
 /// Fails unless all requirements are met and all citations are right.
 pub(crate) fn check() -> Result<()> {
     let book = Book::read()?;
-    let problems = book.problems();
+    let mut problems = book.problems();
+    registry::check(&text::source_files()?, false, &mut problems)?;
     for problem in &problems {
         eprintln!("{problem}");
     }

@@ -6,7 +6,7 @@ mod links;
 
 use anyhow::{Result, bail};
 
-use crate::{args::Args, fuzz, layers, rfc, text, workspace};
+use crate::{args::Args, fuzz, layers, registry, rfc, text, workspace};
 
 /// `cargo xtask tidy [--fix]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
@@ -30,6 +30,7 @@ pub(crate) fn tidy(fix: bool) -> Result<()> {
     let wanted = text::replace_region(&architecture, "layers", &layers::table())?;
     text::sync("ARCHITECTURE.md", &wanted, fix, &mut problems)?;
     let files = text::source_files()?;
+    registry::check(&files, fix, &mut problems)?;
     files::check(&files, &packages, &mut problems);
     links::check(&files, &mut problems);
     for problem in &problems {

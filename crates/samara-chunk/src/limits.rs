@@ -7,22 +7,34 @@
 //! assert!(check_path(&vec![b'n'; limits::NAME_BYTES_MAX + 1]).is_err());
 //! ```
 
+// registry manifest-limits: begin
+/// The version of the manifest format that this crate reads and writes.
+pub const MANIFEST_VERSION: u8 = 1;
+
+/// Longest manifest. Unit: bytes.
+pub const MANIFEST_BYTES_MAX: u32 = 268_435_456;
+
+/// Most entries in a manifest.
+pub const ENTRIES_MAX: u32 = 1_048_576;
+
 /// Longest path of an entry. Unit: bytes.
 pub const PATH_BYTES_MAX: usize = 4096;
+
 /// Longest name, that is one component of a path. Unit: bytes.
 pub const NAME_BYTES_MAX: usize = 255;
+
 /// Most components in a path.
 pub const DEPTH_MAX: usize = 64;
+
 /// Longest target of a symbolic link. Unit: bytes.
 pub const TARGET_BYTES_MAX: usize = 4096;
+
 /// Longest extension area, of the manifest or of one entry. Unit: bytes.
 pub const EXTENSION_BYTES_MAX: usize = 4096;
-/// Most entries in a manifest.
-pub const ENTRIES_MAX: u32 = 1 << 20;
-/// Longest manifest. Unit: bytes.
-pub const MANIFEST_BYTES_MAX: u32 = 256 << 20;
+
 /// Largest size of one file, and of all files together. Unit: bytes.
 pub const TOTAL_BYTES_MAX: u64 = (1 << 62) - 1;
+// registry manifest-limits: end
 /// No entry, extension area included, is longer. A reader that keeps this many bytes buffered can
 /// always take the next entry. Unit: bytes.
 pub const ENTRY_BYTES_MAX: usize =

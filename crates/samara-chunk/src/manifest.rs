@@ -21,19 +21,21 @@ pub use rules::{Hazard, LinkRule, RuleError, Rules};
 /// What the bytes of a manifest begin with, before the version.
 pub const MAGIC: [u8; 7] = *b"SmraCol";
 
-/// The version of the manifest format that this crate reads and writes.
-pub const MANIFEST_VERSION: u8 = 1;
+pub use crate::limits::MANIFEST_VERSION;
 
 /// The tag byte that begins every entry.
 mod tag {
-    pub(super) const END: u8 = 0;
-    pub(super) const FILE: u8 = 1;
-    pub(super) const DIRECTORY: u8 = 2;
-    pub(super) const SYMLINK: u8 = 3;
-    pub(super) const KIND_MASK: u8 = 0x03;
+    // registry manifest-tags: begin
+    pub(super) const END: u8 = 0x00;
+    pub(super) const FILE: u8 = 0x01;
+    pub(super) const DIRECTORY: u8 = 0x02;
+    pub(super) const SYMLINK: u8 = 0x03;
     pub(super) const MTIME: u8 = 0x04;
     pub(super) const EXTENSIONS: u8 = 0x08;
-    pub(super) const UNKNOWN_MASK: u8 = 0xf0;
+    // registry manifest-tags: end
+
+    pub(super) const KIND_MASK: u8 = FILE | DIRECTORY | SYMLINK;
+    pub(super) const UNKNOWN_MASK: u8 = !(KIND_MASK | MTIME | EXTENSIONS);
 }
 
 /// What a manifest holds in all.

@@ -3,6 +3,16 @@ use core::time::Duration;
 use alloc::string::String;
 use samara_sched::SchedulerLimits;
 
+// registry session-limits: begin
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+const RIGHTS_MAX: usize = 64;
+const WANTS_PER_SESSION_MAX: usize = 1024;
+const CREDIT_BYTES: u64 = 16 << 20;
+const READ_AHEAD_BYTES: u64 = 1 << 20;
+const QUEUE_BYTES: u64 = 512 << 10;
+const BLOCK_BYTES_MAX: u64 = 256 << 10;
+// registry session-limits: end
+
 /// Bounds and choices of a [`Mesh`](crate::Mesh). Spec: RFC 0005 and 0007, sections "Limits".
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a plain set of numbers with defaults")]
@@ -35,13 +45,13 @@ impl Default for MeshConfig {
     fn default() -> Self {
         Self {
             agent: String::from(concat!("samara/", env!("CARGO_PKG_VERSION"))),
-            credit_bytes: 16 << 20,
-            wants_per_session_max: 1024,
-            read_ahead_bytes: 1 << 20,
-            queue_bytes: 512 << 10,
-            block_bytes_max: 256 << 10,
-            rights_max: 64,
-            hello_timeout: Duration::from_secs(10),
+            credit_bytes: CREDIT_BYTES,
+            wants_per_session_max: WANTS_PER_SESSION_MAX,
+            read_ahead_bytes: READ_AHEAD_BYTES,
+            queue_bytes: QUEUE_BYTES,
+            block_bytes_max: BLOCK_BYTES_MAX,
+            rights_max: RIGHTS_MAX,
+            hello_timeout: HELLO_TIMEOUT,
             ping_interval: Duration::from_secs(5),
             dial_pause: (Duration::from_millis(250), Duration::from_secs(5)),
             scheduler: SchedulerLimits::default(),

@@ -90,6 +90,7 @@
 
 mod accept;
 mod address;
+mod codes;
 mod failure;
 mod lane;
 mod link;

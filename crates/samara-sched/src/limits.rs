@@ -1,5 +1,19 @@
 use core::time::Duration;
 
+// registry transfer-limits: begin
+pub(crate) const WANTS_MAX: usize = 65_536;
+pub(crate) const WINDOW_BYTES_MIN: u64 = 64 << 10;
+pub(crate) const WINDOW_BYTES_START: u64 = 512 << 10;
+pub(crate) const WINDOW_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const PIECE_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const KNOWN_RUNS_MAX: usize = 64;
+pub(crate) const STALL_MIN: Duration = Duration::from_secs(3);
+pub(crate) const LACK_RETRY: Duration = Duration::from_secs(2);
+pub(crate) const REFUSAL_RETRY: Duration = Duration::from_secs(15);
+pub(crate) const LIES_MAX: u32 = 3;
+pub(crate) const LIARS_MAX: usize = 4096;
+// registry transfer-limits: end
+
 /// Bounds of a [`Scheduler`](crate::Scheduler). Spec: RFC 0007, section "Limits".
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a plain set of numbers with defaults")]
@@ -29,16 +43,16 @@ pub struct SchedulerLimits {
 impl Default for SchedulerLimits {
     fn default() -> Self {
         Self {
-            wants_max: 65_536,
-            window_bytes_min: 64 << 10,
-            window_bytes_start: 512 << 10,
-            window_bytes_max: 8 << 20,
-            piece_bytes_max: 1 << 20,
-            known_runs_max: 64,
-            lies_max: 3,
-            stall_min: Duration::from_secs(3),
-            lack_retry: Duration::from_secs(2),
-            refusal_retry: Duration::from_secs(15),
+            wants_max: WANTS_MAX,
+            window_bytes_min: WINDOW_BYTES_MIN,
+            window_bytes_start: WINDOW_BYTES_START,
+            window_bytes_max: WINDOW_BYTES_MAX,
+            piece_bytes_max: PIECE_BYTES_MAX,
+            known_runs_max: KNOWN_RUNS_MAX,
+            lies_max: LIES_MAX,
+            stall_min: STALL_MIN,
+            lack_retry: LACK_RETRY,
+            refusal_retry: REFUSAL_RETRY,
         }
     }
 }

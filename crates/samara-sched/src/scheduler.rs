@@ -20,7 +20,7 @@ mod judge;
 use assign::charge;
 
 /// Liars that are remembered.
-const LIARS_MAX: usize = 4096;
+pub(crate) use crate::limits::LIARS_MAX;
 
 /// How often time-outs and waiting reasons are looked at while something is open.
 const TICK: Duration = Duration::from_millis(100);

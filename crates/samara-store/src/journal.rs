@@ -7,14 +7,11 @@ use std::sync::Arc;
 
 use samara_base::{GroupLog2, RangeSet};
 
-use crate::{disk::File, record::Reader};
+use crate::{disk::File, limits::JOURNAL_ENTRY_MAX, record::Reader};
 
 const MAGIC: [u8; 4] = *b"SmJl";
 /// Length of an entry before base and proof. Unit: bytes.
 const HEAD_LEN: usize = 48;
-/// Longest entry. Unit: bytes. Longer ones are left out: their data is fetched again if the process
-/// dies before the next checkpoint.
-const ENTRY_MAX: usize = 64 * 1024;
 
 /// One verified transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +62,9 @@ impl Journal {
         proof: &[u8],
     ) {
         let total = HEAD_LEN + base.runs().len() * 16 + proof.len();
-        let (Ok(data_len), true) = (u32::try_from(data_len), total <= ENTRY_MAX) else { return };
+        let (Ok(data_len), true) = (u32::try_from(data_len), total <= JOURNAL_ENTRY_MAX) else {
+            return;
+        };
         let mut buffer = core::mem::take(&mut self.buffer);
         buffer.clear();
         encode(&mut buffer, epoch, group, first_leaf, data_len, base, proof);
@@ -141,7 +140,7 @@ fn entry_len(head: &[u8; HEAD_LEN]) -> Option<usize> {
     let _ = (reader.u32(), reader.u64(), reader.u64(), reader.u32());
     let (runs, proof) = (reader.u32() as usize, reader.u32() as usize);
     let len = runs.checked_mul(16)?.checked_add(proof)?.checked_add(HEAD_LEN)?;
-    (len <= ENTRY_MAX).then_some(len)
+    (len <= JOURNAL_ENTRY_MAX).then_some(len)
 }
 
 /// Reads a whole entry.

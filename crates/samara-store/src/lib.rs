@@ -89,6 +89,7 @@ pub mod fuzzing;
 mod index;
 mod inner;
 mod journal;
+mod limits;
 mod open;
 mod outboard;
 mod partial;

@@ -4,10 +4,11 @@ use core::fmt;
 
 use samara_base::BlobId;
 
+pub(crate) use crate::limits::PAYLOAD_MAX;
+use crate::limits::kind;
+
 /// Length of a record's header. Unit: bytes.
 pub(crate) const HEADER_LEN: usize = 72;
-/// Largest payload of a record. Unit: bytes.
-pub(crate) const PAYLOAD_MAX: usize = 1 << 20;
 /// Length of the header of a segment file. Unit: bytes.
 pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
 /// Records start at multiples of this. Unit: bytes.
@@ -22,11 +23,11 @@ const SEGMENT_VERSION: u32 = 1;
 #[repr(u8)]
 pub(crate) enum Kind {
     /// Bytes of a blob.
-    Data = 1,
+    Data = kind::DATA,
     /// Chaining values of a blob's 16 KiB groups.
-    Outboard = 2,
+    Outboard = kind::OUTBOARD,
     /// Binds an import's provisional id to the blob that it turned out to be.
-    Bind = 3,
+    Bind = kind::BINDING,
 }
 
 /// The id in the header is an import's provisional id, since the blob's is not known yet.

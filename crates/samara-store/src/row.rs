@@ -5,7 +5,7 @@ use samara_base::{BlobId, RangeSet};
 use crate::record::{Reader, stride};
 
 /// Most files that one blob is remembered in.
-pub(crate) const PLACES_MAX: usize = 4;
+pub(crate) use crate::limits::PLACES_MAX;
 
 /// A registered directory; see [`Store::root`](crate::Store::root).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,6 +9,7 @@ use crate::{
     error::{ExportError, ReadError, ReceiveError, StoreError, failed},
     index::Table,
     inner::{Inner, locked},
+    limits::{NAME_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN},
     partial::Partial,
     receive::is_stale,
     row::{BlobRow, PartialPlace, PartialRow, Place, SegmentRow, decode_ranges, id_of, pin_key},
@@ -46,7 +47,7 @@ impl Default for Options {
 impl Options {
     pub(crate) fn checked(self) -> Self {
         Self {
-            segment_bytes: self.segment_bytes.clamp(1 << 20, 1 << 30),
+            segment_bytes: self.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
             checkpoint_rows: self.checkpoint_rows.max(1),
             ..self
         }
@@ -521,9 +522,6 @@ impl Store {
         self.inner.close()
     }
 }
-
-/// Longest name and longest reason. Unit: bytes.
-const NAME_MAX: usize = 1024;
 
 impl Inner {
     /// A receive that somebody works on.

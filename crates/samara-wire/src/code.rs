@@ -17,7 +17,7 @@ macro_rules! codes {
     (
         $(#[$doc:meta])*
         pub enum $name:ident {
-            $( $(#[$variant_doc:meta])* $variant:ident = $code:literal, $text:literal; )+
+            $( $(#[$variant_doc:meta])* $variant:ident = $code:path, $text:literal; )+
         }
     ) => {
         $(#[$doc])*

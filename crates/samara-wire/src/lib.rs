@@ -85,6 +85,7 @@ mod limits;
 pub mod msg;
 mod parse;
 pub mod ranges;
+mod registry;
 pub mod tlv;
 pub mod varint;
 

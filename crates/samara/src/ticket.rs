@@ -45,35 +45,49 @@ pub use provider::Provider;
 /// What every ticket of version 1 begins with. The digit is the version, and no letter of the rest.
 pub const PREFIX: &str = "samara1";
 
+// registry ticket-limits: begin
 /// Longest ticket, prefix included, blanks excluded. It fits a QR code. Unit: characters.
 pub const TICKET_TEXT_MAX: usize = 4096;
+
 /// Most providers in a ticket.
 pub const PROVIDERS_MAX: usize = 8;
+
 /// Most addresses of one provider.
 pub const ADDRESSES_MAX: usize = 8;
+
 /// Longest relay URL. Unit: bytes.
 pub const RELAY_BYTES_MAX: usize = 255;
+
 /// Longest suggested file name. Unit: bytes.
 pub const NAME_BYTES_MAX: usize = 255;
+
+/// Length of the checksum at the end. Unit: bytes.
+const CHECKSUM_LEN: usize = 4;
+// registry ticket-limits: end
+
 /// Shortest and longest secret. Unit: bytes.
 pub const SECRET_BYTES: core::ops::RangeInclusive<usize> = 16..=32;
 
 /// Types of the fields. Even ones must be understood, odd ones may be skipped.
 mod field {
+    // registry ticket-fields: begin
     pub(super) const ROOT: u64 = 0;
     pub(super) const SIZE: u64 = 1;
     pub(super) const FORMAT: u64 = 2;
     pub(super) const NAME: u64 = 3;
     pub(super) const SECRET: u64 = 4;
     pub(super) const PROVIDERS: u64 = 5;
-    /// Of a provider.
+    // registry ticket-fields: end
+}
+
+/// Types of the fields of a provider.
+mod provider_field {
+    // registry provider-fields: begin
     pub(super) const IPV4: u64 = 1;
     pub(super) const IPV6: u64 = 3;
     pub(super) const RELAY: u64 = 5;
+    // registry provider-fields: end
 }
-
-/// Length of the checksum at the end. Unit: bytes.
-const CHECKSUM_LEN: usize = 4;
 
 /// What the root of a ticket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

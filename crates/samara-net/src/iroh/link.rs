@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    IrohOptions, Shared, failure,
+    IrohOptions, Shared, codes, failure,
     lane::{self, Stop},
     tcp::{self, Expected, OFFER_LEN},
     upgrade::{Halves, Role, Traffic, upgrade},
@@ -24,11 +24,11 @@ use super::{
 use crate::links::{Ending, Handle, short_reason};
 
 /// Application code of an orderly close.
-pub(super) const CODE_CLOSED: VarInt = VarInt::from_u32(0);
+pub(super) const CODE_CLOSED: VarInt = VarInt::from_u32(codes::CLOSED);
 /// Application code of a close because the peer broke the protocol.
-pub(super) const CODE_PROTOCOL: VarInt = VarInt::from_u32(1);
+pub(super) const CODE_PROTOCOL: VarInt = VarInt::from_u32(codes::PROTOCOL);
 /// Application code of a close because the bulk lane's TCP connection ended.
-pub(super) const CODE_TCP: VarInt = VarInt::from_u32(2);
+pub(super) const CODE_TCP: VarInt = VarInt::from_u32(codes::TCP);
 
 /// Streams of the bulk lane. Fixed by the protocol version.
 pub(super) const STRIPES: u8 = 4;

@@ -1,8 +1,6 @@
 use core::fmt;
 
-/// The longest relative path that the store accepts. Unit: bytes. The value is Linux's `PATH_MAX`
-/// without its final zero.
-pub const REL_PATH_MAX: usize = 4095;
+pub use crate::limits::REL_PATH_MAX;
 
 /// Why a relative path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

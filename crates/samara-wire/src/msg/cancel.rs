@@ -6,6 +6,7 @@ use crate::{
     DecodeError, EncodeError, Field,
     encoded::Writer,
     parse::{varint, whole},
+    registry::kind,
 };
 
 /// `CANCEL`: ends a want, from the getter. Spec: RFC 0003.
@@ -24,7 +25,7 @@ pub struct Cancel {
 
 impl Cancel {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x18;
+    pub const KIND: u64 = kind::CANCEL;
 }
 
 impl Codec for Cancel {

@@ -10,23 +10,24 @@ use crate::{
     encoded::Writer,
     limits::REASON_MAX,
     parse::{text_rest, varint, whole},
+    registry::{close_code, kind},
 };
 
 codes! {
     /// Why a session ends. Meanings: RFC 0005.
     pub enum CloseCode {
         /// Nothing is wrong: the sender has no more use for the session. Open one when needed.
-        Done = 0, "done";
+        Done = close_code::DONE, "done";
         /// The two sides share no version. Update one of them.
-        Version = 1, "no common version";
+        Version = close_code::VERSION, "no common version";
         /// The peer broke the encoding, a limit or the order of messages. Do not try again.
-        Protocol = 2, "the protocol was broken";
+        Protocol = close_code::PROTOCOL, "the protocol was broken";
         /// What had to come did not come in time. Try again.
-        TimedOut = 3, "timed out";
+        TimedOut = close_code::TIMED_OUT, "timed out";
         /// The node is going away. Try again later.
-        Shutdown = 4, "shutting down";
+        Shutdown = close_code::SHUTDOWN, "shutting down";
         /// The sender failed in a way that is its own fault. Try again later.
-        Internal = 5, "internal error";
+        Internal = close_code::INTERNAL, "internal error";
     }
 }
 
@@ -48,7 +49,7 @@ pub struct Close {
 
 impl Close {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x08;
+    pub const KIND: u64 = kind::CLOSE;
 
     /// A CLOSE whose reason is cut to the limit, so that it always encodes.
     #[must_use]

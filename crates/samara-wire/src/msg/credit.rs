@@ -6,6 +6,7 @@ use crate::{
     DecodeError, EncodeError, Field,
     encoded::Writer,
     parse::{varint, whole},
+    registry::kind,
 };
 
 /// `CREDIT`: raises what the peer may send. Spec: RFC 0003.
@@ -25,7 +26,7 @@ pub struct Credit {
 
 impl Credit {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x02;
+    pub const KIND: u64 = kind::CREDIT;
 }
 
 impl Codec for Credit {

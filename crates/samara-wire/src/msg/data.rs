@@ -8,6 +8,7 @@ use crate::{
     encoded::Writer,
     limits::{LEAVES_END_MAX, PROOF_MAX, PROOF_PAIR},
     parse::{Fault, Parsed, bytes, share, varint, varint_max, whole},
+    registry::kind,
 };
 
 /// `DATA`: a run of groups with its proof. Spec: RFC 0003; what follows from it: RFC 0002, 0007.
@@ -34,7 +35,7 @@ pub struct Data {
 
 impl Data {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x14;
+    pub const KIND: u64 = kind::DATA;
 
     /// Bytes that count against the peer's credit: proof and data. Unit: bytes.
     #[must_use]

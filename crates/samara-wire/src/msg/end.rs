@@ -10,26 +10,27 @@ use crate::{
     limits::RUNS_MAX,
     parse::{Parsed, finish, varint, whole},
     ranges::{self, ranges},
+    registry::{end as tlv_types, end_code, kind},
 };
 
 codes! {
     /// How a source ends a want. Meanings: RFC 0007.
     pub enum EndCode {
         /// Everything that was asked for has been sent.
-        Done = 0, "done";
+        Done = end_code::DONE, "done";
         /// The source does not serve this blob, or not these ranges: ask another one. It does not
         /// say whether it holds the blob.
-        Unavailable = 1, "unavailable";
+        Unavailable = end_code::UNAVAILABLE, "unavailable";
         /// The source serves as much as it can: ask again later.
-        Busy = 2, "busy";
+        Busy = end_code::BUSY, "busy";
         /// The want is larger than the source serves at once: ask for less.
-        TooLarge = 3, "too large";
+        TooLarge = end_code::TOO_LARGE, "too large";
         /// The source found its own copy of the missing ranges damaged: ask another one.
-        Damaged = 4, "damaged";
+        Damaged = end_code::DAMAGED, "damaged";
         /// The getter cancelled, and the source has stopped.
-        Cancelled = 5, "cancelled";
+        Cancelled = end_code::CANCELLED, "cancelled";
         /// The source failed in a way that is its own fault: ask another one.
-        Internal = 6, "internal error";
+        Internal = end_code::INTERNAL, "internal error";
     }
 }
 
@@ -55,9 +56,7 @@ pub struct End {
 
 impl End {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x16;
-
-    const RETRY_MS: u64 = 0x01;
+    pub const KIND: u64 = kind::END;
 }
 
 fn parse(input: &[u8]) -> Parsed<'_, End> {
@@ -66,7 +65,7 @@ fn parse(input: &[u8]) -> Parsed<'_, End> {
             .parse(input)?;
     let mut retry_ms = None;
     let (rest, ()) = tlvs(rest, |tlv_type, value| match tlv_type {
-        End::RETRY_MS => {
+        tlv_types::RETRY_MS => {
             retry_ms = Some(finish(value, varint(Field::RetryMs).parse(value))?);
             Ok(true)
         }
@@ -89,7 +88,7 @@ impl Codec for End {
         out.varint(Field::Code, self.code.code())?;
         ranges::put(&self.missing, Field::Missing, RUNS_MAX, out.out())?;
         match self.retry_ms {
-            Some(retry_ms) => out.tlv_varint(Self::RETRY_MS, Field::RetryMs, retry_ms),
+            Some(retry_ms) => out.tlv_varint(tlv_types::RETRY_MS, Field::RetryMs, retry_ms),
             None => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     limits::RUNS_MAX,
     parse::{varint, whole},
     ranges::{self, ranges},
+    registry::kind,
 };
 
 /// `HAVE`: what the source holds of a wanted blob. Spec: RFC 0003; what follows from it: RFC 0007.
@@ -32,7 +33,7 @@ pub struct Have {
 
 impl Have {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x12;
+    pub const KIND: u64 = kind::HAVE;
 }
 
 impl Codec for Have {

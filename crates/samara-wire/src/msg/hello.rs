@@ -9,6 +9,7 @@ use crate::{
     encoded::Writer,
     limits::{AGENT_MAX, FRAME_BODY_MAX, FRAME_BODY_MIN},
     parse::{Fault, finish, text_rest, varint},
+    registry::{hello as tlv_types, kind},
     tlv, varint as form,
 };
 
@@ -46,14 +47,7 @@ pub struct Hello {
 
 impl Hello {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x00;
-
-    const VERSIONS: u64 = 0x00;
-    const AGENT: u64 = 0x01;
-    const FRAME_BODY_MAX: u64 = 0x02;
-    const WANTS_MAX: u64 = 0x04;
-    const CREDIT: u64 = 0x06;
-    const FEATURES: u64 = 0x08;
+    pub const KIND: u64 = kind::HELLO;
 }
 
 fn one_varint(value: &[u8], field: Field) -> Result<u64, Fault> {
@@ -68,7 +62,7 @@ impl Codec for Hello {
         tlv::walk(body, |tlv_type, value| {
             let here = |field, reason| Err(Fault { left: value.len(), field, reason });
             match tlv_type {
-                Self::VERSIONS => {
+                tlv_types::VERSIONS => {
                     let pair = (varint(Field::Versions), varint(Field::Versions)).parse(value);
                     let (min, max) = finish(value, pair)?;
                     //= rfcs/0003-encoding.md#enc-23
@@ -78,7 +72,7 @@ impl Codec for Hello {
                     }
                     versions = Some((min, max));
                 }
-                Self::AGENT => {
+                tlv_types::AGENT => {
                     //= rfcs/0003-encoding.md#enc-25
                     //# A decoder MUST reject a HELLO whose agent is there but empty, longer than
                     //# 64 bytes, or not UTF-8.
@@ -87,7 +81,7 @@ impl Codec for Hello {
                     }
                     agent = finish(value, text_rest(value, Field::Agent, AGENT_MAX))?.into();
                 }
-                Self::FRAME_BODY_MAX => {
+                tlv_types::FRAME_BODY_MAX => {
                     let found = one_varint(value, Field::FrameBodyMax)?;
                     let (min, max) = (u64::from(FRAME_BODY_MIN), u64::from(FRAME_BODY_MAX));
                     //= rfcs/0003-encoding.md#enc-24
@@ -101,9 +95,9 @@ impl Codec for Hello {
                         return here(Field::FrameBodyMax, DecodeReason::TooLarge { found, max });
                     }
                 }
-                Self::WANTS_MAX => wants_max = Some(one_varint(value, Field::WantsMax)?),
-                Self::CREDIT => credit = Some(one_varint(value, Field::Credit)?),
-                Self::FEATURES => features = Some(one_varint(value, Field::Features)?),
+                tlv_types::WANTS_MAX => wants_max = Some(one_varint(value, Field::WantsMax)?),
+                tlv_types::CREDIT => credit = Some(one_varint(value, Field::Credit)?),
+                tlv_types::FEATURES => features = Some(one_varint(value, Field::Features)?),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -152,13 +146,13 @@ impl Codec for Hello {
         };
         let versions = [bound(self.version_min)?, bound(self.version_max)?];
         let versions = [versions[0].as_slice(), versions[1].as_slice()].concat();
-        tlv::put(Self::VERSIONS, &versions, Field::Versions, out.out())?;
+        tlv::put(tlv_types::VERSIONS, &versions, Field::Versions, out.out())?;
         if !self.agent.is_empty() {
-            tlv::put(Self::AGENT, self.agent.as_bytes(), Field::Agent, out.out())?;
+            tlv::put(tlv_types::AGENT, self.agent.as_bytes(), Field::Agent, out.out())?;
         }
-        out.tlv_varint(Self::FRAME_BODY_MAX, Field::FrameBodyMax, found)?;
-        out.tlv_varint(Self::WANTS_MAX, Field::WantsMax, self.wants_max)?;
-        out.tlv_varint(Self::CREDIT, Field::Credit, self.credit)?;
-        out.tlv_varint(Self::FEATURES, Field::Features, self.features)
+        out.tlv_varint(tlv_types::FRAME_BODY_MAX, Field::FrameBodyMax, found)?;
+        out.tlv_varint(tlv_types::WANTS_MAX, Field::WantsMax, self.wants_max)?;
+        out.tlv_varint(tlv_types::CREDIT, Field::Credit, self.credit)?;
+        out.tlv_varint(tlv_types::FEATURES, Field::Features, self.features)
     }
 }

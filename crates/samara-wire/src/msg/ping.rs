@@ -6,6 +6,7 @@ use crate::{
     DecodeError, EncodeError, Field,
     encoded::Writer,
     parse::{varint, whole},
+    registry::kind,
 };
 
 /// `PING`: asks for a sign of life. Spec: RFC 0003.
@@ -24,7 +25,7 @@ pub struct Ping {
 
 impl Ping {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x04;
+    pub const KIND: u64 = kind::PING;
 }
 
 impl Codec for Ping {

@@ -6,6 +6,7 @@ use crate::{
     DecodeError, EncodeError, Field,
     encoded::Writer,
     parse::{varint, whole},
+    registry::kind,
 };
 
 /// `PONG`: answers a PING. Spec: RFC 0003.
@@ -24,7 +25,7 @@ pub struct Pong {
 
 impl Pong {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x06;
+    pub const KIND: u64 = kind::PONG;
 }
 
 impl Codec for Pong {

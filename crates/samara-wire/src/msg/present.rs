@@ -1,7 +1,10 @@
 use bytes::{BufMut, Bytes};
 
 use super::Codec;
-use crate::{DecodeError, DecodeReason, EncodeError, Field, encoded::Writer, limits::RIGHT_MAX};
+use crate::{
+    DecodeError, DecodeReason, EncodeError, Field, encoded::Writer, limits::RIGHT_MAX,
+    registry::kind,
+};
 
 /// `PRESENT`: shows a right to the source. Opaque here; RFC 0010 says what it holds. Spec: RFC
 /// 0003.
@@ -20,7 +23,7 @@ pub struct Present {
 
 impl Present {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x0a;
+    pub const KIND: u64 = kind::PRESENT;
 }
 
 impl Codec for Present {

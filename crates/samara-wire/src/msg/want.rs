@@ -9,6 +9,7 @@ use crate::{
     limits::{KNOWN_RUNS_MAX, RUNS_MAX},
     parse::{Fault, Parsed, array, byte, finish, varint, whole},
     ranges::{self, ranges},
+    registry::{kind, want as tlv_types},
 };
 
 /// `WANT`: asks a source for ranges of a blob. Spec: RFC 0003; what follows from it: RFC 0007.
@@ -41,9 +42,7 @@ pub struct Want {
 
 impl Want {
     /// The kind of the frame.
-    pub const KIND: u64 = 0x10;
-
-    const SIZE: u64 = 0x01;
+    pub const KIND: u64 = kind::WANT;
 }
 
 fn group(input: &[u8]) -> Parsed<'_, GroupLog2> {
@@ -87,7 +86,7 @@ fn parse(input: &[u8]) -> Parsed<'_, Want> {
     }
     let mut size = None;
     let (rest, ()) = tlvs(rest, |tlv_type, value| match tlv_type {
-        Want::SIZE => {
+        tlv_types::SIZE => {
             size = Some(finish(value, varint(Field::Size).parse(value))?);
             Ok(true)
         }
@@ -121,7 +120,7 @@ impl Codec for Want {
         ranges::put(&self.ranges, Field::Ranges, RUNS_MAX, out.out())?;
         ranges::put(&self.known, Field::Known, KNOWN_RUNS_MAX, out.out())?;
         match self.size {
-            Some(size) => out.tlv_varint(Self::SIZE, Field::Size, size),
+            Some(size) => out.tlv_varint(tlv_types::SIZE, Field::Size, size),
             None => Ok(()),
         }
     }

@@ -6,7 +6,8 @@ use samara_base::{BlobId, PeerId};
 use samara_wire::{DecodeReason, tlv, varint};
 
 use super::{
-    ADDRESSES_MAX, Format, PROVIDERS_MAX, Provider, Secret, Ticket, TicketError, TicketField, field,
+    ADDRESSES_MAX, Format, PROVIDERS_MAX, Provider, Secret, Ticket, TicketError, TicketField,
+    field, provider_field,
 };
 
 const fn malformed(field: TicketField) -> TicketError {
@@ -104,9 +105,9 @@ fn provider(record: &[u8]) -> Result<Provider, TicketError> {
     let (mut ipv4, mut ipv6, mut relay) = (None, None, None);
     fields(section, |kind, value| {
         match kind {
-            field::IPV4 => ipv4 = Some(value),
-            field::IPV6 => ipv6 = Some(value),
-            field::RELAY => relay = Some(value),
+            provider_field::IPV4 => ipv4 = Some(value),
+            provider_field::IPV6 => ipv6 = Some(value),
+            provider_field::RELAY => relay = Some(value),
             _ => return false,
         }
         true

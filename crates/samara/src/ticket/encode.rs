@@ -2,7 +2,7 @@ use core::net::IpAddr;
 
 use samara_wire::{tlv, varint};
 
-use super::{CHECKSUM_LEN, PREFIX, Provider, Ticket, field};
+use super::{CHECKSUM_LEN, PREFIX, Provider, Ticket, field, provider_field};
 
 /// The fields of a ticket.
 pub(super) fn body(ticket: &Ticket) -> Vec<u8> {
@@ -68,7 +68,11 @@ fn record(provider: &Provider) -> Vec<u8> {
     }
     let mut out = provider.peer().as_bytes().to_vec();
     let relay = provider.relay().unwrap_or_default().as_bytes();
-    for (kind, value) in [(field::IPV4, &ipv4[..]), (field::IPV6, &ipv6), (field::RELAY, relay)] {
+    for (kind, value) in [
+        (provider_field::IPV4, &ipv4[..]),
+        (provider_field::IPV6, &ipv6),
+        (provider_field::RELAY, relay),
+    ] {
         if !value.is_empty() {
             put(kind, value, &mut out);
         }

@@ -1,0 +1,24 @@
+//! Limits and numbers of the disk's format. What stands between the marks is made of
+//! `rfcs/registry.toml`. Spec: RFC 0009, section "Limits".
+
+// registry store-limits: begin
+pub(crate) const PAYLOAD_MAX: usize = 1_048_576;
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 1_048_576;
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 1_073_741_824;
+
+/// The longest relative path that the store accepts. Unit: bytes. The value is Linux's `PATH_MAX`
+/// without its final zero.
+pub const REL_PATH_MAX: usize = 4095;
+pub(crate) const PLACES_MAX: usize = 4;
+pub(crate) const NAME_MAX: usize = 1024;
+pub(crate) const JOURNAL_ENTRY_MAX: usize = 65_536;
+// registry store-limits: end
+
+/// What the payload of a record is.
+pub(crate) mod kind {
+    // registry record-kinds: begin
+    pub(crate) const DATA: u8 = 1;
+    pub(crate) const OUTBOARD: u8 = 2;
+    pub(crate) const BINDING: u8 = 3;
+    // registry record-kinds: end
+}

@@ -1,0 +1,229 @@
+//! `rfcs/registry.toml`: one list of the numbers that implementations have to agree on. The
+//! constants in the sources and the tables in the RFCs are made of it.
+
+mod number;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail};
+
+use self::table::Table;
+use crate::text::{self, SourceFile};
+
+const FILE: &str = "rfcs/registry.toml";
+
+/// Checks the registry against sources and RFCs, or rewrites what is made of it.
+///
+/// # Errors
+///
+/// If a file can't be read or written, or the registry can't be understood.
+pub(crate) fn check(files: &[SourceFile], fix: bool, problems: &mut Vec<String>) -> Result<()> {
+    let registry = Registry::parse(&text::read(FILE)?)?;
+    registry.check_rows(problems);
+    for (path, regions) in registry.regions(files)? {
+        let mut wanted = text::read(&path)?;
+        for (id, lines) in regions {
+            wanted = replace(&wanted, &id, &lines).with_context(|| path.clone())?;
+        }
+        text::sync(&path, &wanted, fix, problems)?;
+    }
+    registry.check_guarded(files, problems);
+    registry.check_enums(problems)
+}
+
+struct Registry {
+    tables: Vec<Table>,
+    guarded: Vec<String>,
+}
+
+impl Registry {
+    fn parse(text: &str) -> Result<Self> {
+        let registry: toml::Table = text.parse().context(FILE)?;
+        let tables = registry.get("table").and_then(toml::Value::as_array);
+        let tables = tables.with_context(|| format!("{FILE} has no [[table]]"))?;
+        let tables: Result<Vec<Table>> = tables.iter().map(Table::parse).collect();
+        let guarded = registry.get("guarded").and_then(toml::Value::as_array);
+        let guarded = guarded.into_iter().flatten().filter_map(toml::Value::as_str);
+        Ok(Self { tables: tables.context(FILE)?, guarded: guarded.map(str::to_owned).collect() })
+    }
+
+    /// No number and no name stands for two things, and what is not assigned says why.
+    fn check_rows(&self, problems: &mut Vec<String>) {
+        let mut ids = BTreeSet::new();
+        for table in &self.tables {
+            if !ids.insert(&table.id) {
+                problems.push(format!("{FILE}: two tables are called {}", table.id));
+            }
+            let (mut values, mut names) = (BTreeSet::new(), BTreeSet::new());
+            for row in &table.rows {
+                let place = format!("{FILE}: {}: {}", table.id, row.name);
+                if !names.insert(&row.name) {
+                    problems.push(format!("{place}: the name is taken"));
+                }
+                if !table.is_of_limits()
+                    && !row.value.as_ref().is_none_or(|v| values.insert(v.bits()))
+                {
+                    problems.push(format!("{place}: the number is taken"));
+                }
+                match row.cells.get("status").map(String::as_str) {
+                    Some("assigned") => {}
+                    Some("reserved" | "withdrawn") if row.cells.contains_key("reason") => {}
+                    None if table.is_of_limits() => {}
+                    _ => problems.push(format!(
+                        "{place}: `status` is \"assigned\", or \"reserved\" or \"withdrawn\" with a `reason`"
+                    )),
+                }
+            }
+        }
+    }
+
+    /// What belongs between the marks of each file: by path, mark and lines.
+    fn regions(&self, files: &[SourceFile]) -> Result<BTreeMap<String, Vec<(String, String)>>> {
+        let mut regions: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        for table in &self.tables {
+            if let Some(path) = &table.code {
+                regions
+                    .entry(path.clone())
+                    .or_default()
+                    .push((table.id.clone(), table.constants()?));
+            }
+            for view in &table.views {
+                let start = format!("rfcs/{}-", view.rfc);
+                let rfc = files.iter().find(|file| file.path.starts_with(&start));
+                let rfc =
+                    rfc.with_context(|| format!("{}: there is no RFC {}", table.id, view.rfc))?;
+                regions
+                    .entry(rfc.path.clone())
+                    .or_default()
+                    .push((table.id.clone(), view.show(table)));
+            }
+        }
+        Ok(regions)
+    }
+
+    /// A guarded source has no constant with a number of its own.
+    fn check_guarded(&self, files: &[SourceFile], problems: &mut Vec<String>) {
+        for path in &self.guarded {
+            if !files.iter().any(|file| file.path.starts_with(path)) {
+                problems.push(format!("{FILE}: guarded: there is no {path}"));
+            }
+        }
+        let guarded = |file: &&SourceFile| {
+            self.guarded.iter().any(|path| file.path.starts_with(path))
+                && !file.path.ends_with("/tests.rs")
+        };
+        for file in files.iter().filter(guarded) {
+            for (at, name) in own_numbers(&file.text) {
+                problems.push(format!(
+                    "{}:{at}: {name} is a number that {FILE} does not list",
+                    file.path
+                ));
+            }
+        }
+    }
+
+    /// An enum has the variants that its table names, and no others.
+    fn check_enums(&self, problems: &mut Vec<String>) -> Result<()> {
+        for table in &self.tables {
+            let Some((path, name)) = &table.variants else { continue };
+            let found = variants(&text::read(path)?, name);
+            let listed: BTreeSet<String> = table.rows.iter().map(|row| camel(&row.name)).collect();
+            for variant in found.difference(&listed) {
+                problems.push(format!("{path}: {name}::{variant} is not in {FILE}, {}", table.id));
+            }
+            for variant in listed.difference(&found) {
+                problems.push(format!("{FILE}: {}: {path} has no {name}::{variant}", table.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replaces what stands between the marks of a source or of an RFC.
+fn replace(text: &str, id: &str, lines: &str) -> Result<String> {
+    let (mut out, mut inside, mut found) = (String::new(), false, false);
+    for line in text.lines() {
+        let mark = |which: &str| {
+            let mark = line.trim();
+            mark == format!("// registry {id}: {which}")
+                || mark == format!("<!-- registry {id}: {which} -->")
+        };
+        inside &= !mark("end");
+        if !inside {
+            out.push_str(line);
+            out.push('\n');
+        }
+        if mark("begin") {
+            (inside, found) = (true, true);
+            let indent = &line[..line.len() - line.trim_start().len()];
+            for line in lines.lines() {
+                out.push_str(if line.is_empty() { "" } else { indent });
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    if !found || inside {
+        bail!("the marks of the registry's table `{id}` are missing")
+    } else {
+        Ok(out)
+    }
+}
+
+/// Constants outside of the marks whose value is made of nothing but numbers, by line and name.
+fn own_numbers(text: &str) -> Vec<(usize, String)> {
+    let (mut found, mut inside) = (Vec::new(), false);
+    for (at, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.starts_with("// registry ") {
+            inside = line.ends_with(": begin");
+        }
+        if line.starts_with("#[cfg(test)]") {
+            break;
+        }
+        let Some((declared, value)) = line.split_once(" = ").filter(|_| !inside) else { continue };
+        let Some((_, name)) = declared.split_once("const ") else { continue };
+        let Some((name, kind)) = name.split_once(": ") else { continue };
+        let integers = ["u8", "u16", "u32", "u64", "usize", "i64"];
+        let value = value.trim_end_matches(';');
+        let alone = value.chars().all(|c| c.is_ascii_hexdigit() || "x_ +-*<()".contains(c));
+        if integers.contains(&kind) && alone {
+            found.push((at, name.to_owned()));
+        }
+    }
+    found
+}
+
+/// The names of an enum's variants, but for one that stands for all unknown values.
+fn variants(text: &str, name: &str) -> BTreeSet<String> {
+    let start = format!("pub enum {name} {{");
+    let mut depth = 0;
+    let mut found = BTreeSet::new();
+    for line in text.lines().skip_while(|line| line.trim() != start) {
+        let trimmed = line.trim();
+        if depth == 1 && trimmed.starts_with(|c: char| c.is_ascii_uppercase()) {
+            let end = trimmed.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(trimmed.len());
+            found.insert(trimmed[..end].to_owned());
+        }
+        depth += line.matches('{').count();
+        depth -= line.matches('}').count();
+        if depth == 0 {
+            break;
+        }
+    }
+    found.remove("Unknown");
+    found
+}
+
+/// `no provider` as `NoProvider`.
+fn camel(name: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
+    };
+    name.split_whitespace().filter_map(word).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Tables of the registry, as constants and as Markdown.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+
+use super::number::Number;
+
+/// A number space or a list of limits.
+pub(super) struct Table {
+    pub(super) id: String,
+    /// The source with the constants.
+    pub(super) code: Option<String>,
+    /// File and name of an enum whose variants are the rows.
+    pub(super) variants: Option<(String, String)>,
+    pub(super) views: Vec<View>,
+    pub(super) rows: Vec<Row>,
+    /// Type of all constants; without one each row has its own, and the table is of limits.
+    kind: Option<String>,
+    visible: String,
+    hex: bool,
+}
+
+/// How an RFC shows a table: headings and the keys that they show.
+pub(super) struct View {
+    pub(super) rfc: String,
+    columns: Vec<(String, String)>,
+}
+
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) value: Option<Number>,
+    /// All that is text.
+    pub(super) cells: BTreeMap<String, String>,
+}
+
+impl Table {
+    pub(super) fn parse(value: &toml::Value) -> Result<Self> {
+        let text = |key: &str| value.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+        let list =
+            |key: &str| value.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
+        let id = text("id").context("a table without `id`")?;
+        let views: Result<Vec<View>> = list("views").iter().map(View::parse).collect();
+        let rows: Result<Vec<Row>> = list("row").iter().map(Row::parse).collect();
+        let variants = value.get("enum").map(|place| {
+            let part = |key: &str| place.get(key).and_then(toml::Value::as_str).unwrap_or_default();
+            (part("file").to_owned(), part("name").to_owned())
+        });
+        let table = Self {
+            code: text("code"),
+            variants,
+            views: views.with_context(|| id.clone())?,
+            rows: rows.with_context(|| id.clone())?,
+            kind: text("type"),
+            visible: text("visible").unwrap_or_else(|| "pub(crate)".to_owned()),
+            hex: value.get("hex").and_then(toml::Value::as_bool).unwrap_or(false),
+            id,
+        };
+        let owner = text("rfc").with_context(|| format!("{}: which `rfc` owns it?", table.id))?;
+        if !table.views.iter().any(|view| view.rfc == owner) {
+            bail!("{}: RFC {owner} owns it and does not show it", table.id);
+        }
+        Ok(table)
+    }
+
+    /// Limits may be equal; numbers may not.
+    pub(super) const fn is_of_limits(&self) -> bool {
+        self.kind.is_none()
+    }
+
+    /// The constants of all rows that have one.
+    pub(super) fn constants(&self) -> Result<String> {
+        let mut out = String::new();
+        for row in &self.rows {
+            let Some(value) = &row.value else { continue };
+            let place = || format!("{}: {}", self.id, row.name);
+            let kind = row.cells.get("type").or(self.kind.as_ref());
+            let kind = kind.with_context(|| format!("{}: no `type`", place()))?;
+            let name = row.constant();
+            if name.contains(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_') {
+                bail!("{}: name its constant by `const`", place());
+            }
+            if let Some(doc) = row.cells.get("doc") {
+                if !out.is_empty() {
+                    out.push('\n');
+                }
+                wrap(doc, &mut out);
+            }
+            let visible = row.cells.get("visible").unwrap_or(&self.visible);
+            let space = if visible.is_empty() { "" } else { " " };
+            out += &format!("{visible}{space}const {name}: {kind} = {};\n", value.rust(self.hex));
+        }
+        Ok(out)
+    }
+}
+
+impl View {
+    fn parse(value: &toml::Value) -> Result<Self> {
+        let rfc = value.get("rfc").and_then(toml::Value::as_str).context("a view of which RFC?")?;
+        let columns = value.get("columns").and_then(toml::Value::as_array);
+        let columns = columns.context("a view without `columns`")?.iter();
+        let columns = columns.filter_map(toml::Value::as_str).map(|column| {
+            let (heading, key) = column.split_once(" = ").unwrap_or((column, column));
+            (heading.to_owned(), key.to_owned())
+        });
+        Ok(Self { rfc: rfc.to_owned(), columns: columns.collect() })
+    }
+
+    /// The table as Markdown.
+    pub(super) fn show(&self, table: &Table) -> String {
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let mut out = line(self.columns.iter().map(|(heading, _)| heading.clone()).collect());
+        out += &line(vec!["---".to_owned(); self.columns.len()]);
+        let none = Row { name: "none yet".to_owned(), value: None, cells: BTreeMap::new() };
+        let rows = if table.rows.is_empty() { core::slice::from_ref(&none) } else { &table.rows };
+        for row in rows {
+            out += &line(self.columns.iter().map(|(_, key)| row.cell(key, table.hex)).collect());
+        }
+        out
+    }
+}
+
+impl Row {
+    fn parse(value: &toml::Value) -> Result<Self> {
+        let fields = value.as_table().context("a row is a table")?;
+        let texts = fields.iter().filter(|(key, _)| *key != "value");
+        let cells: BTreeMap<String, String> = texts
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect();
+        let name = cells.get("name").context("a row without `name`")?.clone();
+        let value = fields.get("value").map(Number::parse).transpose();
+        Ok(Self { value: value.with_context(|| name.clone())?, name, cells })
+    }
+
+    fn constant(&self) -> String {
+        let name = self.cells.get("const").unwrap_or(&self.name);
+        name.replace(' ', "_").to_uppercase()
+    }
+
+    fn cell(&self, key: &str, hex: bool) -> String {
+        let text = |key: &str| self.cells.get(key).cloned();
+        let shown = match key {
+            "value" => text("text").or_else(|| Some(self.value.as_ref()?.shown(hex))),
+            "const" => text("derived")
+                .or_else(|| self.value.is_some().then(|| self.constant()))
+                .map(|name| format!("`{name}`")),
+            key => text(key),
+        };
+        shown.unwrap_or_else(|| if key == "name" { self.name.clone() } else { "–".to_owned() })
+    }
+}
+
+/// A doc comment in lines of at most 100 columns.
+fn wrap(doc: &str, out: &mut String) {
+    let mut line = String::from("///");
+    for word in doc.split_whitespace() {
+        if line.len() + 1 + word.len() > 100 {
+            *out += &line;
+            out.push('\n');
+            line = String::from("///");
+        }
+        line.push(' ');
+        line += word;
+    }
+    *out += &line;
+    out.push('\n');
+}
