@@ -4,8 +4,23 @@ import struct
 import zlib
 
 from notation import U64, need, num, raw
+from tree import groups
 
 HEADER = struct.Struct("<4sBBHIIQQ32sI")  # 68 bytes, little-endian; the header's CRC-32 follows
+DATA, OUTBOARD, BINDING = 1, 2, 3
+
+
+def check_span(kind, provisional, length, size, offset):
+    end = offset + length
+    need(end <= U64, "STORE-21: span")
+    if kind == DATA:
+        need(not provisional or size == 0, "STORE-23: provisional data with a size")
+        need(provisional or end <= size, "STORE-21: span")
+    elif kind == OUTBOARD:
+        need(not provisional, "STORE-23: a provisional outboard")
+        need(offset % 32 == 0 and length % 32 == 0 and end <= 32 * groups(size), "STORE-24: outboard")
+    else:
+        need(provisional and length == 32 and offset == 0, "STORE-22: binding")
 
 
 def decode(params, data):
@@ -13,11 +28,11 @@ def decode(params, data):
     need(len(data) >= 72, "STORE-2: shorter than a header")
     need(zlib.crc32(data[:68]) == int.from_bytes(data[68:72], "little"), "STORE-2: CRC-32 of the header")
     magic, kind, flags, zeros, length, crc, size, offset, name, number = HEADER.unpack(data[:68])
-    need(magic == b"SmRc" and kind in (1, 2, 3), "STORE-21: magic or kind")
+    need(magic == b"SmRc" and kind in (DATA, OUTBOARD, BINDING), "STORE-21: magic or kind")
     need(flags <= 1 and zeros == 0 and number == segment, "STORE-21: flags, zeros or segment")
+    need(1 <= number <= 99_999_999, "STORE-21: a number that no segment has")
     need(length <= 1_048_576, "STORE-20: the payload is too long")
-    end = offset + length
-    need(end <= U64 and (kind != 1 or flags or end <= size), "STORE-21: span")
+    check_span(kind, flags == 1, length, size, offset)
     payload = data[72:]
     need(len(payload) == length and zlib.crc32(payload) == crc, "STORE-2: payload")
     return {"kind": str(kind), "provisional": flags == 1, "id": name.hex(), "blob_size": str(size),

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use samara_base::BlobId;
+use samara_tree::{Cv, Tree};
 
 pub(crate) use crate::limits::PAYLOAD_MAX;
 use crate::limits::kind;
@@ -11,6 +12,8 @@ use crate::limits::kind;
 pub(crate) const HEADER_LEN: usize = 72;
 /// Length of the header of a segment file. Unit: bytes.
 pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
+/// Highest number of a segment: its file has eight digits. The lowest is 1.
+pub(crate) const SEGMENT_NUMBER_MAX: u32 = 99_999_999;
 /// Records start at multiples of this. Unit: bytes.
 const ALIGN: usize = 8;
 
@@ -56,7 +59,7 @@ pub(crate) struct Header {
     /// Unit: bytes, at most [`PAYLOAD_MAX`].
     pub(crate) payload_len: u32,
     pub(crate) payload_crc: u32,
-    /// Size of the blob as far as known, 0 for a provisional id. Unit: bytes.
+    /// Size of the blob as far as known, 0 for data with a provisional id. Unit: bytes.
     pub(crate) blob_size: u64,
     /// Where the payload belongs in the blob, or in its outboard. Unit: bytes.
     pub(crate) blob_offset: u64,
@@ -82,6 +85,7 @@ pub(crate) enum Field {
     Reserved,
     PayloadLen,
     PayloadCrc,
+    BlobSize,
     Span,
     Segment,
     HeaderCrc,
@@ -178,17 +182,47 @@ impl Header {
         }
         let payload_crc = reader.u32();
         let (blob_size, blob_offset) = (reader.u64(), reader.u64());
-        let end = blob_offset.checked_add(u64::from(payload_len));
-        let known = kind == Kind::Data && flags & FLAG_PROVISIONAL == 0;
-        if end.is_none_or(|end| known && end > blob_size) {
-            return Err(wrong(24, Field::Span));
-        }
         let id = BlobId::from_bytes(reader.take::<32>());
         let found = reader.u32();
-        if found != segment {
+        if found != segment || !(1..=SEGMENT_NUMBER_MAX).contains(&found) {
             return Err(wrong(64, Field::Segment));
         }
-        Ok(Self { kind, flags, payload_len, payload_crc, blob_size, blob_offset, id, segment })
+        let header =
+            Self { kind, flags, payload_len, payload_crc, blob_size, blob_offset, id, segment };
+        header.check_span()?;
+        Ok(header)
+    }
+
+    /// Whether id, size, offset and length go with the kind.
+    fn check_span(&self) -> Result<(), RecordError> {
+        let provisional = self.flags & FLAG_PROVISIONAL != 0;
+        let (offset, len) = (self.blob_offset, u64::from(self.payload_len));
+        let end = offset.checked_add(len).ok_or_else(|| wrong(24, Field::Span))?;
+        match self.kind {
+            //= rfcs/0009-store.md#store-23
+            //# A reader MUST treat a record with a provisional id as absent if it is an outboard,
+            //# or if it is data with a blob size other than 0.
+            Kind::Data if provisional && self.blob_size != 0 => Err(wrong(16, Field::BlobSize)),
+            Kind::Outboard if provisional => Err(wrong(5, Field::Flags)),
+            Kind::Data if !provisional && end > self.blob_size => Err(wrong(24, Field::Span)),
+            //= rfcs/0009-store.md#store-24
+            //# A reader MUST treat an outboard record as absent whose blob offset or payload length
+            //# is not a multiple of 32, or whose span ends behind the outboard of a blob of its
+            //# size.
+            Kind::Outboard if !(offset | len).is_multiple_of(Cv::LEN as u64) => {
+                Err(wrong(24, Field::Span))
+            }
+            Kind::Outboard if end > Tree::new(self.blob_size).outboard_len() => {
+                Err(wrong(24, Field::Span))
+            }
+            //= rfcs/0009-store.md#store-22
+            //# A reader MUST treat a binding as absent whose id is not marked as provisional, whose
+            //# payload is not 32 bytes long or whose blob offset is not 0.
+            Kind::Bind if !provisional => Err(wrong(5, Field::Flags)),
+            Kind::Bind if len != BlobId::LEN as u64 => Err(wrong(8, Field::PayloadLen)),
+            Kind::Bind if offset != 0 => Err(wrong(24, Field::Span)),
+            Kind::Data | Kind::Outboard | Kind::Bind => Ok(()),
+        }
     }
 
     /// Whether these bytes are the payload.

@@ -8,8 +8,8 @@ use crate::{
     disk::{Dir, File, Open, join},
     error::{StoreError, failed},
     record::{
-        HEADER_LEN, Header, Kind, PAYLOAD_MAX, SEGMENT_HEADER_LEN, check_segment_header,
-        segment_header, stride,
+        HEADER_LEN, Header, Kind, PAYLOAD_MAX, SEGMENT_HEADER_LEN, SEGMENT_NUMBER_MAX,
+        check_segment_header, segment_header, stride,
     },
     row::{Extent, Loc},
 };
@@ -36,7 +36,11 @@ pub(crate) fn segment_path(number: u32) -> Vec<u8> {
 pub(crate) fn segment_number(name: &[u8]) -> Option<u32> {
     let digits = name.strip_suffix(b".seg")?;
     let canonical = digits.len() == 8 && digits.iter().all(u8::is_ascii_digit);
-    if canonical { core::str::from_utf8(digits).ok()?.parse().ok() } else { None }
+    if canonical {
+        core::str::from_utf8(digits).ok()?.parse().ok().filter(|number| *number > 0)
+    } else {
+        None
+    }
 }
 
 /// What one append needs to know.
@@ -158,6 +162,12 @@ impl Writer {
     fn create(&mut self) -> Result<OpenSegment, StoreError> {
         let number = self.number_next;
         let path = self.path(number);
+        //= rfcs/0009-store.md#store-25
+        //# A store MUST number its segments from 1 to 99,999,999.
+        if number > SEGMENT_NUMBER_MAX {
+            let taken = io::Error::other("the last segment number is taken");
+            return Err(StoreError::io("create", path, taken));
+        }
         let free = self.dir.free_bytes().map_err(failed("measure", self.dir.path()))?;
         if free < self.reserve_bytes {
             return Err(StoreError::NoSpace { needed: GROW_MIN, free });

@@ -62,21 +62,11 @@ pub(super) fn list() -> List {
     let bytes = sound.record(payload);
     list.valid("a blob of six bytes", &seven, &bytes, Some("STORE-2"));
     list.valid("the empty blob", &seven, &Fields::of(b"").record(b""), Some("STORE-2"));
-    let outboard = Fields { kind: 2, blob_size: 40_000, ..Fields::of(&[0x11; 96]) };
-    list.valid("an outboard", &seven, &outboard.record(&[0x11; 96]), None);
-    let provisional = Fields { flags: 1, blob_size: 0, blob_offset: 1 << 20, ..sound.clone() };
-    list.valid(
-        "data of an import whose id is not known yet",
-        &seven,
-        &provisional.record(payload),
-        None,
-    );
-    let binding = Fields { kind: 3, blob_size: 2_000_000, ..Fields::of(&[0x22; 32]) };
-    list.valid("a binding", &seven, &binding.record(&[0x22; 32]), None);
     let middle = Fields { blob_size: 1 << 40, blob_offset: (1 << 40) - 6, ..sound.clone() };
     list.valid("the end of a large blob", &seven, &middle.record(payload), None);
-    let last = Fields { segment: u32::MAX, ..sound.clone() };
-    list.valid("in the last segment", &params(u32::MAX), &last.record(payload), None);
+    outboards(&mut list);
+    imports(&mut list);
+    segments(&mut list);
 
     for bit in (0..8 * bytes.len()).step_by(3) {
         let mut flipped = bytes.clone();
@@ -91,6 +81,12 @@ pub(super) fn list() -> List {
         "its last byte is missing",
         &seven,
         bytes.get(..bytes.len() - 1).unwrap_or_default(),
+    );
+    list.invalid(
+        "STORE-2",
+        "with the bytes up to the next record, which are not its own",
+        &seven,
+        &[bytes.as_slice(), &[0; 2]].concat(),
     );
     list.invalid("STORE-2", "half a header", &seven, bytes.get(..36).unwrap_or_default());
     list.invalid("STORE-2", "nothing", &seven, &[]);
@@ -133,4 +129,92 @@ pub(super) fn list() -> List {
         );
     }
     list
+}
+
+/// Offset, length and size of outboard records.
+fn outboards(list: &mut List) {
+    let seven = params(7);
+    let record = |blob_size, blob_offset, len: usize| {
+        let payload = vec![0x11; len];
+        Fields { kind: 2, blob_size, blob_offset, ..Fields::of(&payload) }.record(&payload)
+    };
+    for (comment, size, offset, len) in [
+        ("an outboard", 40_000, 0, 96),
+        ("the last value of an outboard", 40_000, 64, 32),
+        ("the end of the outboard of a large blob", 1 << 40, (1 << 31) - 64, 64),
+    ] {
+        list.valid(comment, &seven, &record(size, offset, len), Some("STORE-24"));
+    }
+    for (comment, size, offset, len) in [
+        ("an outboard of 95 bytes", 40_000, 0, 95),
+        ("an outboard that begins within a value", 40_000, 16, 64),
+        ("an outboard with a value too many", 40_000, 0, 128),
+        ("an outboard that ends a value too late", 40_000, 64, 64),
+        ("an outboard of a blob that fits one group", 16_384, 0, 32),
+    ] {
+        list.invalid("STORE-24", comment, &seven, &record(size, offset, len));
+    }
+}
+
+/// What has a provisional id.
+fn imports(list: &mut List) {
+    let seven = params(7);
+    let (data, bound) = (b"samara".as_slice(), [0x22; 32]);
+    let sound = Fields { flags: 1, blob_size: 0, ..Fields::of(data) };
+    for (comment, blob_offset) in [
+        ("the first data of an import whose id is not known yet", 0),
+        ("later data of an import whose id is not known yet", 1 << 20),
+        ("data of an import that ends at 2^64 - 1", u64::MAX - 6),
+    ] {
+        let bytes = Fields { blob_offset, ..sound.clone() }.record(data);
+        list.valid(comment, &seven, &bytes, Some("STORE-23"));
+    }
+    let binding = Fields { kind: 3, flags: 1, blob_size: 2_000_000, ..Fields::of(&bound) };
+    list.valid("a binding", &seven, &binding.record(&bound), Some("STORE-22"));
+    let nothing = Fields { blob_size: 0, ..binding.clone() };
+    list.valid("a binding to a blob of size 0", &seven, &nothing.record(&bound), Some("STORE-22"));
+    let cases = [
+        (
+            "STORE-23",
+            "provisional data with a size",
+            Fields { blob_size: 6, ..sound.clone() },
+            data,
+        ),
+        (
+            "STORE-21",
+            "provisional data at an offset that overflows",
+            Fields { blob_offset: u64::MAX - 5, ..sound },
+            data,
+        ),
+        (
+            "STORE-23",
+            "a provisional outboard",
+            Fields { kind: 2, flags: 1, blob_size: 40_000, ..Fields::of(&bound) },
+            &bound,
+        ),
+        ("STORE-22", "a binding of the blob's id", Fields { flags: 0, ..binding.clone() }, &bound),
+        ("STORE-22", "a binding at offset 1", Fields { blob_offset: 1, ..binding.clone() }, &bound),
+    ];
+    for (req, comment, fields, payload) in cases {
+        list.invalid(req, comment, &seven, &fields.record(payload));
+    }
+    for len in [0, 31, 33, 64] {
+        let payload = vec![0x22; len];
+        let fields = Fields { kind: 3, flags: 1, blob_size: 9, ..Fields::of(&payload) };
+        let comment = format!("a binding with a payload of {len} bytes");
+        list.invalid("STORE-22", &comment, &seven, &fields.record(&payload));
+    }
+}
+
+/// Numbers of segments.
+fn segments(list: &mut List) {
+    let payload = b"samara".as_slice();
+    let at = |segment| Fields { segment, ..Fields::of(payload) }.record(payload);
+    for (comment, segment) in [("in the first segment", 1), ("in the last segment", 99_999_999)] {
+        list.valid(comment, &params(segment), &at(segment), Some("STORE-25"));
+    }
+    for segment in [0, 100_000_000, u32::MAX] {
+        let comment = format!("in a segment {segment}, which there is not");
+        list.invalid("STORE-21", &comment, &params(segment), &at(segment));
+    }
 }

@@ -39,13 +39,22 @@ fn the_example_of_the_rfc_is_what_the_code_writes() {
 
 #[test]
 fn a_header_round_trips() {
-    for kind in [Kind::Data, Kind::Outboard, Kind::Bind] {
-        for flags in [0, FLAG_PROVISIONAL] {
-            let (sample, payload) = sample();
-            let header = Header { kind, flags, ..sample };
-            assert_eq!(Header::decode(&header.encode(), 1), Ok(header));
-            assert_eq!(header.check_payload(payload), Ok(()));
-        }
+    let payload = [7; 32];
+    for (kind, flags, blob_size) in [
+        (Kind::Data, 0, 32),
+        (Kind::Data, FLAG_PROVISIONAL, 0),
+        (Kind::Outboard, 0, 40_000),
+        (Kind::Bind, FLAG_PROVISIONAL, 40_000),
+        (Kind::Bind, FLAG_PROVISIONAL, 0),
+    ] {
+        let header = Header {
+            flags,
+            blob_size,
+            segment: 1,
+            ..Header::new(kind, samara_tree::hash(&payload), &payload)
+        };
+        assert_eq!(Header::decode(&header.encode(), 1), Ok(header));
+        assert_eq!(header.check_payload(&payload), Ok(()));
     }
 }
 
@@ -98,9 +107,70 @@ fn each_field_has_its_own_refusal() {
     assert_eq!(field(forged(|bytes| bytes[5] = 2)), (5, Field::Flags));
     assert_eq!(field(forged(|bytes| bytes[7] = 1)), (6, Field::Reserved));
     assert_eq!(field(forged(|bytes| bytes[64] = 2)), (64, Field::Segment));
+    for segment in [0, SEGMENT_NUMBER_MAX + 1] {
+        let header = Header { segment, ..sample().0 };
+        assert_eq!(field(Header::decode(&header.encode(), segment)), (64, Field::Segment));
+    }
+    let header = Header { segment: SEGMENT_NUMBER_MAX, ..sample().0 };
+    assert_eq!(Header::decode(&header.encode(), SEGMENT_NUMBER_MAX), Ok(header));
     // The payload would reach past the end of the blob.
     assert_eq!(field(forged(|bytes| bytes[24] = 1)), (24, Field::Span));
     assert_eq!(field(forged(|bytes| bytes[24..32].fill(255))), (24, Field::Span));
+}
+
+/// What is wrong with a header of this kind, flag, size, offset and length.
+fn spanned(
+    kind: Kind,
+    flags: u8,
+    blob_size: u64,
+    blob_offset: u64,
+    payload_len: u32,
+) -> Option<(u32, Field)> {
+    let header = Header { kind, flags, blob_size, blob_offset, payload_len, ..sample().0 };
+    Header::decode(&header.encode(), 1).err().map(|error| (error.offset, error.field))
+}
+
+//= rfcs/0009-store.md#store-22
+//= type=test
+//# A reader MUST treat a binding as absent whose id is not marked as provisional, whose payload is
+//# not 32 bytes long or whose blob offset is not 0.
+#[test]
+fn a_binding_has_one_form() {
+    let bind = |flags, offset, len| spanned(Kind::Bind, flags, 2_000_000, offset, len);
+    assert_eq!(bind(FLAG_PROVISIONAL, 0, 32), None);
+    assert_eq!(bind(0, 0, 32), Some((5, Field::Flags)));
+    assert_eq!(bind(FLAG_PROVISIONAL, 0, 31), Some((8, Field::PayloadLen)));
+    assert_eq!(bind(FLAG_PROVISIONAL, 0, 33), Some((8, Field::PayloadLen)));
+    assert_eq!(bind(FLAG_PROVISIONAL, 1, 32), Some((24, Field::Span)));
+}
+
+//= rfcs/0009-store.md#store-23
+//= type=test
+//# A reader MUST treat a record with a provisional id as absent if it is an outboard, or if it is
+//# data with a blob size other than 0.
+#[test]
+fn what_has_a_provisional_id_has_no_size_yet() {
+    assert_eq!(spanned(Kind::Data, FLAG_PROVISIONAL, 0, 1 << 40, 9), None);
+    assert_eq!(spanned(Kind::Data, FLAG_PROVISIONAL, 9, 0, 9), Some((16, Field::BlobSize)));
+    let outboard = spanned(Kind::Outboard, FLAG_PROVISIONAL, 40_000, 0, 96);
+    assert_eq!(outboard, Some((5, Field::Flags)));
+}
+
+//= rfcs/0009-store.md#store-24
+//= type=test
+//# A reader MUST treat an outboard record as absent whose blob offset or payload length is not a
+//# multiple of 32, or whose span ends behind the outboard of a blob of its size.
+#[test]
+fn an_outboard_is_whole_values_and_no_more_than_the_size_has() {
+    let outboard = |size, offset, len| spanned(Kind::Outboard, 0, size, offset, len);
+    for (size, offset, len) in [(40_000, 0, 96), (40_000, 64, 32), (49_153, 96, 32)] {
+        assert_eq!(outboard(size, offset, len), None);
+    }
+    for (size, offset, len) in
+        [(40_000, 0, 95), (40_000, 1, 32), (40_000, 64, 64), (49_152, 96, 32), (16_384, 0, 32)]
+    {
+        assert_eq!(outboard(size, offset, len), Some((24, Field::Span)), "{size} {offset} {len}");
+    }
 }
 
 //= rfcs/0009-store.md#store-20

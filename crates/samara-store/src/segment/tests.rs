@@ -89,9 +89,43 @@ fn a_failed_append_leaves_no_record_and_the_next_takes_its_place() {
 fn names_of_segments_are_canonical() {
     assert_eq!(segment_path(7), b"segments/00000007.seg");
     assert_eq!(segment_number(b"00000007.seg"), Some(7));
-    for name in [b"7.seg".as_slice(), b"00000007.sex", b"+0000007.seg", b"000000007.seg", b""] {
+    assert_eq!(segment_number(b"99999999.seg"), Some(99_999_999));
+    for name in [
+        b"7.seg".as_slice(),
+        b"00000007.sex",
+        b"+0000007.seg",
+        b"000000007.seg",
+        b"00000000.seg",
+        b"100000000.seg",
+        b"",
+    ] {
         assert_eq!(segment_number(name), None);
     }
+}
+
+//= rfcs/0009-store.md#store-25
+//= type=test
+//# A store MUST number its segments from 1 to 99,999,999.
+#[test]
+fn no_segment_gets_a_number_that_its_name_cannot_hold() {
+    let dir = dir();
+    let mut writer = Writer::new(Arc::clone(&dir), 4096, 0, 99_999_999, None);
+    let id = samara_tree::hash(b"");
+    let payload = vec![1; 3000];
+    let what = Append {
+        kind: Kind::Data,
+        flags: 0,
+        id,
+        blob_size: 3000,
+        blob_offset: 0,
+        payload: &payload,
+    };
+    assert_eq!(writer.append(&what).unwrap().segment, 99_999_999);
+    let error = writer.append(&what).unwrap_err();
+    assert!(error.to_string().contains("the last segment number is taken"), "{error}");
+    let mut names = Vec::new();
+    dir.list(SEGMENTS_DIR, &mut |name| names.push(name.to_vec())).unwrap();
+    assert_eq!(names, [b"99999999.seg"]);
 }
 
 #[test]
