@@ -85,6 +85,7 @@ def provider(c):
         found = [value[at:at + size] for at in range(0, len(value), size)]
         need(all(a < b for a, b in zip(found, found[1:])), "TICKET-8: addresses do not ascend")
         need(kind == 1 or not any(one.startswith(bytes(10) + b"\xff\xff") for one in found), "TICKET-8: IPv4 in IPv6")
+        need(all(one[-2:] != bytes(2) for one in found), "TICKET-11: port 0")
         out[key] = [[one[:-2].hex(), str(int.from_bytes(one[-2:], "big"))] for one in found]
     need(len(out["v4"]) + len(out["v6"]) <= 8, "TICKET-8: more than 8 addresses")
     if 5 in fields:

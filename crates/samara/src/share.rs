@@ -156,6 +156,7 @@ fn read_manifest(store: &Store, root: &BlobId) -> Result<Manifest<Bytes>, ShareE
 /// what a ticket has no room for or can't say is left out.
 pub(crate) fn provider(peer: PeerId, direct: &[SocketAddr], relay: Option<&str>) -> Provider {
     let mut direct = direct.to_vec();
+    direct.retain(|addr| addr.port() != 0);
     direct.sort_by_key(|addr| (addr.ip().is_loopback(), addr.is_ipv6(), *addr));
     let mut provider = Provider::new(peer);
     for address in direct.into_iter().take(ADDRESSES_MAX) {

@@ -27,6 +27,15 @@ fn fields(others: &[(u64, &[u8])]) -> Vec<u8> {
     all.into_iter().flat_map(|(tlv_type, value)| tlv(tlv_type, value)).collect()
 }
 
+/// Length of the fields of the longest ticket. Unit: bytes.
+const LONGEST: usize = 2549;
+
+/// A ticket whose fields have this length, made up by one that is skipped.
+fn long_ticket(len: usize) -> String {
+    let rest = len - fields(&[]).len() - 3;
+    ticket(&fields(&[(7, &vec![0x5a; rest])]))
+}
+
 fn provider(peer: [u8; 32], tlvs: &[u8]) -> Vec<u8> {
     [v(32 + tlvs.len() as u64), peer.to_vec(), tlvs.to_vec()].concat()
 }
@@ -74,6 +83,8 @@ pub(super) fn list() -> List {
     let turned = [provider([9; 32], &[]), provider([8; 32], &[])].concat();
     valid("providers in the order in which to try", &[(5, &turned)]);
 
+    ipv6(&mut list);
+
     let name = ticket(&fields(&[(3, b"a")]));
     let split = |every: usize, with: &str| {
         let letters: Vec<char> = name.chars().collect();
@@ -98,6 +109,14 @@ pub(super) fn list() -> List {
     ] {
         list.must_ignore(comment, &none, text.as_bytes(), "TICKET-2");
     }
+    let long = long_ticket(LONGEST);
+    list.must_ignore("4,095 characters", &none, long.as_bytes(), "TICKET-4");
+    for (comment, text) in [
+        ("4,095 characters in quotes and brackets, which do not count", format!("(\"{long}\").")),
+        ("4,095 characters with blanks, which do not count", long.replace('q', " q\n")),
+    ] {
+        list.must_ignore(comment, &none, text.as_bytes(), "TICKET-4");
+    }
     let odd = ticket(&fields(&[(7, b"later")]));
     list.must_ignore("a field of an odd type", &none, odd.as_bytes(), "TICKET-7");
     let odd = ticket(&fields(&[(5, &provider(PEER, &tlv(7, b"later")))]));
@@ -118,6 +137,13 @@ pub(super) fn list() -> List {
     bad("TICKET-10", "a letter that base 32 does not have", &plain.replacen('a', "1", 5));
     bad("TICKET-10", "a letter beyond ASCII", &format!("{plain}\u{e9}"));
     bad("TICKET-4", "4,097 characters", &format!("samara1{}", "a".repeat(4090)));
+    bad(
+        "TICKET-10",
+        "a quote within it",
+        &format!("samara1\"{}", plain.get(7..).unwrap_or_default()),
+    );
+    bad("TICKET-4", "4,097 characters with a sound checksum", &long_ticket(LONGEST + 1));
+    bad("TICKET-4", "4,097 characters in quotes", &format!("\"{}\"", long_ticket(LONGEST + 1)));
     for at in (7..plain.len()).step_by(5) {
         let mut text: Vec<char> = plain.chars().collect();
         if let Some(letter) = text.get_mut(at) {
@@ -218,6 +244,26 @@ pub(super) fn list() -> List {
                 ),
             )]),
         ),
+        (
+            "TICKET-8",
+            "the IPv6 address ::ffff:0.0.0.0",
+            fields(&[(5, &provider(PEER, &tlv(3, &socket(&MAPPED))))]),
+        ),
+        (
+            "TICKET-11",
+            "port 0 of an IPv4 address",
+            fields(&[(5, &provider(PEER, &tlv(1, &v4(1, 0))))]),
+        ),
+        (
+            "TICKET-11",
+            "port 0 of an IPv6 address",
+            fields(&[(5, &provider(PEER, &tlv(3, &v6(1, 0))))]),
+        ),
+        (
+            "TICKET-11",
+            "port 0 beside another port",
+            fields(&[(5, &provider(PEER, &tlv(1, &[v4(1, 0), v4(1, 1)].concat())))]),
+        ),
         ("TICKET-8", "an empty relay", fields(&[(5, &provider(PEER, &tlv(5, b"")))])),
         (
             "TICKET-8",
@@ -247,4 +293,37 @@ pub(super) fn list() -> List {
         bad(req, comment, &ticket(fields));
     }
     list
+}
+
+/// `::ffff:0.0.0.0`
+const MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
+
+/// An IPv6 address at port 4433.
+fn socket(ip: &[u8; 16]) -> Vec<u8> {
+    [ip.as_slice(), &4433_u16.to_be_bytes()].concat()
+}
+
+/// Forms of IPv6 addresses that have an IPv4 address in them or a meaning of their own.
+fn ipv6(list: &mut List) {
+    let cases: [(&str, [u8; 16]); 7] = [
+        ("::, which is nobody's", [0; 16]),
+        ("::1", [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        ("::192.0.2.1, which is IPv6", [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1]),
+        ("64:ff9b::192.0.2.1", [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1]),
+        ("::fffe:192.0.2.1", [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 192, 0, 2, 1]),
+        ("fe80::1", [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        ("ff02::1", [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    ];
+    let mut all = Vec::new();
+    let mut valid = |comment: &str, addresses: &[u8]| {
+        let text = ticket(&fields(&[(5, &provider(PEER, &tlv(3, addresses)))]));
+        list.valid(comment, &no_params(), text.as_bytes(), Some("TICKET-8"));
+    };
+    for (comment, ip) in cases {
+        valid(&format!("the IPv6 address {comment}"), &socket(&ip));
+        all.push(ip);
+    }
+    all.sort_unstable();
+    let all: Vec<u8> = all.iter().flat_map(socket).collect();
+    valid("all of these IPv6 addresses", &all);
 }

@@ -172,6 +172,8 @@ pub enum TicketBuildError {
     TooManyProviders,
     /// There are [`ADDRESSES_MAX`] addresses already.
     TooManyAddresses,
+    /// The address has port 0, where nobody can be called. Look up which port the system chose.
+    Port,
     /// The relay URL is empty, longer than [`RELAY_BYTES_MAX`] or has blanks or control characters.
     Relay,
     /// The ticket would have more than [`TICKET_TEXT_MAX`] characters. Leave providers out.
@@ -199,6 +201,7 @@ impl fmt::Display for TicketBuildError {
             Self::TooManyAddresses => {
                 write!(f, "a provider has at most {ADDRESSES_MAX} addresses")
             }
+            Self::Port => f.write_str("an address of a provider has no port 0"),
             Self::Relay => write!(
                 f,
                 "a relay URL has 1 to {RELAY_BYTES_MAX} bytes without blanks and control characters"

@@ -26,8 +26,13 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// There are 8 addresses already.
+    /// The port is 0, or there are 8 addresses already.
     pub fn with_address(mut self, address: SocketAddr) -> Result<Self, TicketBuildError> {
+        //= rfcs/0001-architecture.md#ticket-11
+        //# A reader MUST refuse a ticket that has an address with port 0.
+        if address.port() == 0 {
+            return Err(TicketBuildError::Port);
+        }
         let address = match address.ip().to_canonical() {
             ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
             IpAddr::V6(ip) => SocketAddr::V6(SocketAddrV6::new(ip, address.port(), 0, 0)),

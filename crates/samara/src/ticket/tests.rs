@@ -169,6 +169,8 @@ fn the_length_limit_at_both_sides() {
     let spaced: String = text.chars().flat_map(|letter| [letter, ' ']).collect();
     assert!(parse(&spaced).is_ok());
     assert_eq!(parse(&filled(longest + 1)), Err(TicketError::TooLong));
+    // What stands around it does not count.
+    assert_eq!(parse(&format!("\"{text}\".")), parse(&text));
     assert_eq!(parse(&"a".repeat(1 << 20)), Err(TicketError::TooLong));
     assert_eq!(parse(&"a".repeat(TICKET_TEXT_MAX)), Err(TicketError::NotATicket));
 }
@@ -257,11 +259,11 @@ fn limits_of_making_at_both_sides() {
     assert_eq!(ticket.with_provider(peer(8)), Err(TicketBuildError::TooManyProviders));
 
     let mut provider = peer(0);
-    for port in 0..8 {
+    for port in 1..=8 {
         provider = provider.with_address(SocketAddr::new([1, 2, 3, 4].into(), port)).unwrap();
     }
     assert_eq!(provider.clone().with_address(address("1.2.3.4:7")), Ok(provider.clone()));
-    let refused = provider.with_address(address("1.2.3.4:8"));
+    let refused = provider.with_address(address("1.2.3.4:9"));
     assert_eq!(refused, Err(TicketBuildError::TooManyAddresses));
 
     assert!(peer(0).with_relay(&"r".repeat(255)).is_ok());
@@ -273,7 +275,7 @@ fn limits_of_making_at_both_sides() {
     let all = (0..8).try_fold(bare(), |ticket, byte| ticket.with_provider(large(byte)));
     assert_eq!(all.map(|ticket| ticket.to_string().len() <= TICKET_TEXT_MAX), Ok(true));
     let named = (0..8).try_fold(bare(), |ticket, byte| {
-        let provider = (0..8).try_fold(large(byte), |provider, port| {
+        let provider = (1..=8).try_fold(large(byte), |provider, port| {
             provider.with_address(SocketAddr::new([1; 16].into(), port))
         });
         ticket.with_provider(provider?)
@@ -289,6 +291,39 @@ fn addresses_lose_what_means_nothing_elsewhere() {
         .and_then(|provider| provider.with_address(address("[::ffff:192.0.2.1]:2")))
         .unwrap();
     assert_eq!(provider.addresses(), [address("192.0.2.1:2"), address("[fe80::1]:1")]);
+}
+
+//= rfcs/0001-architecture.md#ticket-11
+//= type=test
+//# A reader MUST refuse a ticket that has an address with port 0.
+#[test]
+fn nobody_is_called_at_port_0() {
+    let peer: &[u8] = &[5; 32];
+    let with = |port: u8| with_provider(&[peer, &[1, 6, 192, 0, 2, 1, 0, port]].concat());
+    assert_eq!(parse(&with(0)), Err(TicketError::Malformed { field: TicketField::Address }));
+    assert!(parse(&with(1)).is_ok());
+    let provider = Provider::new(PeerId::from_bytes([5; 32]));
+    let refused = Err(TicketBuildError::Port);
+    assert_eq!(provider.clone().with_address(address("192.0.2.1:0")), refused);
+    let made = crate::share::provider(
+        provider.peer(),
+        &[address("192.0.2.1:0"), address("192.0.2.1:1")],
+        None,
+    );
+    assert_eq!(made.addresses(), [address("192.0.2.1:1")]);
+}
+
+#[test]
+fn only_mapped_addresses_stand_for_ipv4() {
+    let ipv6 = ["[::c000:201]:1", "[::]:1", "[::1]:1", "[64:ff9b::c000:201]:1", "[::fffe:0:0]:1"];
+    for text in ipv6 {
+        let provider = Provider::new(PeerId::from_bytes([5; 32]));
+        let provider = provider.with_address(address(text)).unwrap();
+        assert_eq!(provider.addresses(), [address(text)]);
+        let ticket = Ticket::new(BlobId::from_bytes([0; 32]), Format::Blob);
+        let ticket = ticket.with_provider(provider).unwrap();
+        assert_eq!(parse(&ticket.to_string()), Ok(ticket));
+    }
 }
 
 //= rfcs/0001-architecture.md#ticket-9
@@ -323,8 +358,10 @@ fn debug_keeps_the_secret() {
 }
 
 fn any_address() -> impl Strategy<Value = SocketAddr> {
-    let v4 = any::<([u8; 4], u16)>().prop_map(|(ip, port)| SocketAddr::new(ip.into(), port));
-    let v6 = any::<([u8; 16], u16)>().prop_map(|(ip, port)| SocketAddr::new(ip.into(), port));
+    let v4 =
+        (any::<[u8; 4]>(), 1..=u16::MAX).prop_map(|(ip, port)| SocketAddr::new(ip.into(), port));
+    let v6 =
+        (any::<[u8; 16]>(), 1..=u16::MAX).prop_map(|(ip, port)| SocketAddr::new(ip.into(), port));
     prop_oneof![v4, v6]
 }
 
