@@ -125,6 +125,26 @@ fn extensions() {
     assert_eq!((error.offset, error.problem), (8, DecodeProblem::TooLarge));
 }
 
+//= rfcs/0004-chunking.md#coll-23
+//= type=test
+//# A decoder MUST NOT refuse a manifest because of the count of its extensions or the length of one
+//# of them, as long as their area is within its limit.
+#[test]
+fn as_many_extensions_as_an_area_holds() {
+    // Types 1 to 63 take one byte, those above two; each has a length of 0.
+    let mut area: Vec<u8> = (1..64).step_by(2).flat_map(|kind| [kind, 0]).collect();
+    for kind in (0x4041_u16..).step_by(2).take(1344) {
+        area.extend(kind.to_be_bytes());
+        area.push(0);
+    }
+    assert_eq!(area.len(), 4096);
+    assert_eq!(Extensions::decode(&area).unwrap().iter().count(), 1376);
+    let mut header = b"SmraCol\x01\x50\x00".to_vec();
+    header.extend(&area);
+    header.extend([0, 0, 0]);
+    assert!(Manifest::decode(header).is_ok());
+}
+
 #[test]
 fn sizes() {
     let file = |path, size| Entry::file(path, Mode::FILE, None, size, ID);

@@ -92,6 +92,9 @@ impl<'a> Extensions<'a> {
         if bytes.len() > EXTENSION_BYTES_MAX {
             return Err(at(&[], ExtensionProblem::TooLong));
         }
+        //= rfcs/0004-chunking.md#coll-23
+        //# A decoder MUST NOT refuse a manifest because of the count of its extensions or the length
+        //# of one of them, as long as their area is within its limit.
         let mut above: Option<u64> = None;
         while !rest.is_empty() {
             let (kind, _, after) = take(rest).map_err(|problem| at(rest, problem))?;

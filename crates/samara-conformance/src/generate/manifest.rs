@@ -298,6 +298,12 @@ fn timed(list: &mut List) {
     list.invalid("COLL-12", "-2^60 - 1 seconds", &none, &manifest(&[entry((1 << 61) + 1, 0)], 1));
 }
 
+/// A file entry of 5 bytes with an area of extensions.
+fn extended_file(area: &[u8]) -> Vec<u8> {
+    let len = v(area.len() as u64);
+    [&[9, 0, 0, 1, b'a'][..], &v(0o644), &v(5), &ID, &len, area].concat()
+}
+
 fn extended(list: &mut List) {
     let none = no_params();
     let id = BlobId::from_bytes(ID);
@@ -330,6 +336,39 @@ fn extended(list: &mut List) {
     list.must_ignore("4,096 bytes of extensions", &none, &with(&long), "COLL-12");
     let long = [vec![1], v(4094), vec![0; 4094]].concat();
     list.invalid("COLL-12", "4,097 bytes of extensions", &none, &with(&long));
+    list.invalid("COLL-6", "a type that is not minimal", &none, &with(&[0x40, 1, 0]));
+    list.invalid(
+        "COLL-6",
+        "a length of an extension that is not minimal",
+        &none,
+        &with(&[1, 0x40, 0]),
+    );
+    list.invalid(
+        "COLL-22",
+        "extensions of which a skipped one comes twice",
+        &none,
+        &with(b"\x01\x00\x03\x00\x03\x00"),
+    );
+    let many = |count: u64| (0..count).flat_map(|at| [v(2 * at + 1), vec![0]].concat());
+    for count in [32, 33, 1376] {
+        let area: Vec<u8> = many(count).collect();
+        let comment = format!("{count} extensions");
+        list.must_ignore(&comment, &none, &with(&area), "COLL-23");
+        let bytes = manifest(&[extended_file(&area)], 1);
+        list.must_ignore(&format!("{comment} of a file"), &none, &bytes, "COLL-23");
+    }
+    let more: Vec<u8> = many(1377).collect();
+    list.invalid("COLL-12", "1377 extensions, which no area holds", &none, &with(&more));
+    for (req, comment, area) in [
+        ("COLL-15", "an even extension", b"\x02\x00".as_slice()),
+        ("COLL-22", "extensions that descend", b"\x03\x00\x01\x00"),
+        ("COLL-22", "an extension twice", b"\x03\x00\x03\x00"),
+        ("COLL-22", "an extension that is cut", b"\x03\x02x"),
+        ("COLL-6", "an extension whose type is not minimal", b"\x40\x03\x00"),
+    ] {
+        let bytes = manifest(&[extended_file(area)], 1);
+        list.invalid(req, &format!("a file with {comment}"), &none, &bytes);
+    }
     let empty = [&[9, 0, 0, 1, b'a'][..], &v(0o644), &v(5), &ID, &[0]].concat();
     list.invalid("COLL-22", "a flag for extensions, and none", &none, &manifest(&[empty], 1));
 }
