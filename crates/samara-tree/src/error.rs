@@ -22,6 +22,12 @@ pub enum VerifyError {
         /// First leaf given.
         first_leaf: u64,
     },
+    /// The transfer has more groups than [`GROUPS_MAX`](crate::Verifier::GROUPS_MAX). Blame the
+    /// sender.
+    TooManyGroups {
+        /// Groups given.
+        found: u64,
+    },
     /// The data is shorter or longer than its leaves. Blame the sender, or the claimed size.
     DataLength {
         /// Bytes in these leaves.
@@ -69,6 +75,10 @@ impl fmt::Display for VerifyError {
             }
             Self::Unaligned { first_leaf } => {
                 write!(f, "data at leaf {first_leaf} does not consist of whole groups")
+            }
+            Self::TooManyGroups { found } => {
+                let max = crate::Verifier::GROUPS_MAX;
+                write!(f, "{found} groups in one transfer are more than {max}")
             }
             Self::DataLength { expected, found } => {
                 write!(f, "these leaves have {expected} bytes, {found} came")

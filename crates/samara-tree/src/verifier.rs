@@ -60,6 +60,9 @@ impl Verifier {
     /// runs in a blob of 16 GiB needs.
     pub const NODES_MAX: usize = 65_536;
 
+    /// Largest number of groups in one transfer: a check takes at most 3 MiB beside its proof.
+    pub const GROUPS_MAX: u64 = 65_536;
+
     /// A verifier that knows the id, believes the size and holds nothing.
     #[must_use]
     pub fn new(id: BlobId, size: u64) -> Self {
@@ -161,6 +164,9 @@ impl Verifier {
         //= rfcs/0002-identity.md#tree-12
         //# A receiver MUST leave the set of leaves that it holds as it was when it refuses a
         //# transfer.
+        //
+        //= rfcs/0002-identity.md#tree-21
+        //# A receiver MUST NOT expand a node by a pair of a transfer that it refuses.
         for _ in 0..2 {
             let walk = Walk::run(&self.state, group, &range, base, proof)?;
             let checked = walk.check(data);
@@ -238,6 +244,12 @@ impl Verifier {
         }
         if !tree.is_aligned(group, &range) {
             return Err(VerifyError::Unaligned { first_leaf });
+        }
+        //= rfcs/0002-identity.md#tree-22
+        //# A receiver MUST refuse a transfer of more than 65,536 groups.
+        let found = (range.end - range.start).div_ceil(group.leaves());
+        if found > Self::GROUPS_MAX {
+            return Err(VerifyError::TooManyGroups { found });
         }
         Ok(range)
     }

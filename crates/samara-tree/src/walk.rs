@@ -99,6 +99,10 @@ impl<'a> Walk<'a> {
             //= rfcs/0002-identity.md#tree-11
             //# A receiver MUST keep the groups that are good in a transfer in which others are
             //# bad.
+            //
+            //= rfcs/0002-identity.md#tree-23
+            //# A receiver MUST keep each open node that is good in a group of which other open
+            //# nodes are bad.
             if found == *cv {
                 checked.good.insert(node.range());
             } else {

@@ -160,6 +160,25 @@ fn a_frontier_stops_growing_at_its_limit() {
     assert_eq!(verifier.known().total(), 16_384, "nothing held was given up");
 }
 
+//= rfcs/0002-identity.md#tree-22
+//= type=test
+//# A receiver MUST refuse a transfer of more than 65,536 groups.
+#[test]
+fn a_transfer_has_no_more_groups_than_may_be() {
+    let none = RangeSet::new();
+    let blob = Blob::new(vec![0; 65_537 << 10]);
+    let mut verifier = Verifier::new(blob.id, blob.size);
+    let mut verify = |end: u64| {
+        let proof = blob.encode(GroupLog2::MIN, &(0..end), &none);
+        let data = blob.slice(&(0..end));
+        verifier.verify(GroupLog2::MIN, 0, &none, &proof, data, &mut |_, _| ())
+    };
+    let too_many = VerifyError::TooManyGroups { found: 65_537 };
+    assert_eq!(verify(65_537), Err(too_many));
+    assert!(too_many.is_peer_fault() && !too_many.to_string().is_empty());
+    assert_eq!(verify(65_536).unwrap().good, RangeSet::from(0..65_536));
+}
+
 #[test]
 fn values_that_nobody_needs_make_room() {
     let none = RangeSet::new();

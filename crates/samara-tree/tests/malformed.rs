@@ -332,3 +332,42 @@ fn an_outboard_that_rots_after_it_was_opened_is_noticed_where_it_can_be() {
     assert_eq!(node.range(), 0..32);
     assert_eq!(Some(node).and_then(Node::children).map(|(_, right)| right.range()), Some(16..32));
 }
+
+//= rfcs/0002-identity.md#tree-21
+//= type=test
+//# A receiver MUST NOT expand a node by a pair of a transfer that it refuses.
+#[test]
+fn a_refused_transfer_leaves_no_pair_behind() {
+    let blob = Blob::painted(40_000);
+    let mut receiver = Receiver::new(blob.id, blob.size);
+    // The pair of the root is true, the one after it is not.
+    let mut proof = blob.encode(KIB1, &(0..1), &none());
+    proof[64] ^= 1;
+    let refused = receiver.receive(KIB1, 0, &none(), &proof, blob.slice(&(0..1)));
+    assert_eq!(
+        refused,
+        Err(VerifyError::ParentMismatch { node: blob.tree().root().children().unwrap().0 })
+    );
+    let base = RangeSet::from(0..1);
+    let proof = blob.encode(KIB1, &(39..40), &base);
+    let relative = receiver.receive(KIB1, 39, &base, &proof, blob.slice(&(39..40)));
+    assert_eq!(relative, Err(VerifyError::NotKnown { node: blob.tree().root() }));
+}
+
+//= rfcs/0002-identity.md#tree-23
+//= type=test
+//# A receiver MUST keep each open node that is good in a group of which other open nodes are bad.
+#[test]
+fn a_group_that_was_opened_is_kept_node_by_node() {
+    let blob = Blob::painted(40_000);
+    let mut receiver = Receiver::new(blob.id, blob.size);
+    let proof = blob.encode(KIB1, &(0..1), &none());
+    let first = receiver.receive(KIB1, 0, &none(), &proof, blob.slice(&(0..1)));
+    assert_eq!(first.unwrap().good, RangeSet::from(0..1));
+    let proof = blob.encode(KIB16, &(0..16), &none());
+    let mut data = blob.slice(&(0..16)).to_vec();
+    data[5 * 1024] ^= 1;
+    let verified = receiver.receive(KIB16, 0, &none(), &proof, &data).unwrap();
+    assert_eq!(verified.bad, RangeSet::from(4..8));
+    assert_eq!(verified.good, RangeSet::from_iter([1..4, 8..16]));
+}

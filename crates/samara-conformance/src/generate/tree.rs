@@ -218,6 +218,7 @@ pub(super) fn transfer() -> List {
         }
     }
     known(&mut list);
+    remains(&mut list);
     refused(&mut list);
     sizes(&mut list);
     list
@@ -280,7 +281,46 @@ fn known(list: &mut List) {
     list.valid(comment, &blob.params(&all, &[&broken]), &all.proof, Some("TREE-12"));
     let later = blob.step(group(4), &(32..40), &RangeSet::from(0..16));
     let comment = "relative to leaves of a transfer that was refused";
-    list.invalid("TREE-12", comment, &blob.params(&later, &[&broken]), &later.proof);
+    list.invalid("TREE-21", comment, &blob.params(&later, &[&broken]), &later.proof);
+}
+
+/// What remains of transfers that were refused or had bad groups.
+fn remains(list: &mut List) {
+    let (blob, none) = (Blob::new(40_000), RangeSet::new());
+    // A true pair of the root, and a false one below it.
+    let mut broken = blob.step(group(0), &(0..1), &none);
+    if let Some(byte) = broken.proof.get_mut(64) {
+        *byte ^= 1;
+    }
+    let later = blob.step(group(0), &(39..40), &RangeSet::from(0..1));
+    let comment = "relative to the true pair of a transfer that was refused for a false one";
+    list.invalid("TREE-21", comment, &blob.params(&later, &[&broken]), &later.proof);
+    let again = blob.step(group(0), &(39..40), &none);
+    let comment = "with the pairs of a transfer that was refused for a false one";
+    list.valid(comment, &blob.params(&again, &[&broken]), &again.proof, Some("TREE-21"));
+    // Its base leaves out what the receiver lacks, behind a pair that it has opened.
+    let first = blob.step(group(0), &(0..1), &none);
+    let lacking = blob.step(group(0), &(16..40), &RangeSet::from_iter([0..1, 33..34]));
+    let comment = "relative to the pairs of a transfer that was refused for what its base left out";
+    let later = blob.step(group(0), &(17..18), &RangeSet::from_iter([0..1, 16..17]));
+    list.invalid("TREE-21", comment, &blob.params(&later, &[&first, &lacking]), &later.proof);
+    // All of its groups are bad, and its pairs are true.
+    let spoilt = blob.step(group(0), &(0..1), &none).flip(0);
+    let comment = "relative to the pairs of a transfer whose only group was bad";
+    let after = blob.step(group(0), &(1..2), &RangeSet::from(0..1));
+    list.valid(comment, &blob.params(&after, &[&spoilt]), &after.proof, Some("TREE-11"));
+    // A group that was opened in smaller groups before.
+    let spoilt = blob.step(group(4), &(0..16), &none).flip(5 * 1024);
+    let params = blob.params(&spoilt, &[&first]);
+    list.invalid("TREE-10", "a bad node of a group that was opened before", &params, &spoilt.proof);
+    let again = blob.step(group(4), &(0..16), &none);
+    let comment = "the group again, of which one node was bad";
+    list.valid(comment, &blob.params(&again, &[&first, &spoilt]), &again.proof, Some("TREE-23"));
+    let part = blob.step(group(2), &(4..8), &RangeSet::from_iter([0..4, 8..16]));
+    let comment = "the bad node alone, relative to the good ones of its group";
+    list.valid(comment, &blob.params(&part, &[&first, &spoilt]), &part.proof, Some("TREE-23"));
+    let comment = "the bad node alone, where the group was not opened before";
+    list.invalid("TREE-6", comment, &blob.params(&part, &[&spoilt]), &part.proof);
 }
 
 /// What a receiver refuses.
@@ -381,49 +421,72 @@ fn sizes(list: &mut List) {
 pub(super) fn frontier() -> List {
     let about = "What is kept of a partial blob, beside its stored values.";
     let mut list = List::new("frontier", Codec::Frontier, RFC, about);
-    type Part = (u8, Range<u64>);
-    let cases: [(usize, &[Part]); 10] = [
+    let cases: [(usize, &[Part<'_>]); 10] = [
         (0, &[]),
         (1, &[]),
         (2049, &[]),
-        (2049, &[(0, 2..3), (0, 0..1)]),
-        (5000, &[(0, 4..5), (0, 2..4)]),
-        (40_000, &[(4, 0..16)]),
-        (40_000, &[(4, 32..40), (0, 5..6)]),
-        (102_400, &[(0, 0..1), (0, 50..51), (0, 99..100)]),
-        (262_145, &[(4, 0..64), (4, 256..257)]),
-        (1024, &[(0, 0..1)]),
+        (2049, &[(0, 2..3, &[]), (0, 0..1, &[])]),
+        (5000, &[(0, 4..5, &[]), (0, 2..4, &[])]),
+        (40_000, &[(4, 0..16, &[])]),
+        (40_000, &[(4, 32..40, &[]), (0, 5..6, &[])]),
+        (102_400, &[(0, 0..1, &[]), (0, 50..51, &[]), (0, 99..100, &[])]),
+        (262_145, &[(4, 0..64, &[]), (4, 256..257, &[])]),
+        (1024, &[(0, 0..1, &[])]),
     ];
     for (len, parts) in cases {
-        let blob = Blob::new(len);
-        let (mut verifier, mut values) = (Verifier::new(blob.id, blob.size()), Vec::new());
-        for (log2, range) in parts {
-            let base = verifier.known().clone();
-            let proof = blob.proof(group(*log2), range, &base);
-            let mut sink = |at, cv| values.push((at, cv));
-            let data = blob.slice(range);
-            // Sound by construction; what is not held is missing in the value.
-            let _ = verifier.verify(group(*log2), range.start, &base, &proof, data, &mut sink);
-        }
-        let mut stored = vec![Cv::default(); blob.outboard.len()];
-        for (at, cv) in values {
-            if let Some(place) = stored.get_mut(usize_of(at)) {
-                *place = cv;
-            }
-        }
-        let stored: Vec<u8> = stored.iter().flat_map(|cv| cv.0).collect();
-        let params = Params::from_iter([
-            ("id".to_owned(), bytes(blob.id.as_bytes())),
-            ("size".to_owned(), number(blob.size())),
-            ("outboard".to_owned(), bytes(&stored)),
-        ]);
-        let mut exported = Vec::new();
-        verifier.export(&mut exported);
+        let (params, exported) = kept(&Blob::new(len), parts);
         let what = format!("of {len} bytes with {} parts", parts.len());
         list.valid(&what, &params, &exported, Some("TREE-18"));
         spoil(&mut list, &what, &params, &exported);
     }
+    let siblings: [(&str, usize, &[Part<'_>]); 4] = [
+        ("two open siblings", 2049, &[(0, 2..3, &[]), (0, 0..2, &[0, 1024])]),
+        ("two open siblings and nothing held", 40_000, &[(4, 0..40, &[0, 16_384, 32_768])]),
+        ("two held siblings in a group that is not complete", 5000, &[(0, 0..2, &[])]),
+        ("the same leaves held as one node", 5000, &[(1, 0..2, &[])]),
+    ];
+    for (what, len, parts) in siblings {
+        let (params, exported) = kept(&Blob::new(len), parts);
+        list.valid(what, &params, &exported, Some("TREE-18"));
+        spoil(&mut list, what, &params, &exported);
+    }
     list
+}
+
+/// A transfer that came: group size, leaves, and bytes of which a bit was flipped.
+type Part<'a> = (u8, Range<u64>, &'a [usize]);
+
+/// What is kept after some transfers: params and frontier.
+fn kept(blob: &Blob, parts: &[Part<'_>]) -> (Params, Vec<u8>) {
+    let (mut verifier, mut values) = (Verifier::new(blob.id, blob.size()), Vec::new());
+    for (log2, range, flip) in parts {
+        let base = verifier.known().clone();
+        let proof = blob.proof(group(*log2), range, &base);
+        let mut sink = |at, cv| values.push((at, cv));
+        let mut data = blob.slice(range).to_vec();
+        for at in *flip {
+            if let Some(byte) = data.get_mut(*at) {
+                *byte ^= 1;
+            }
+        }
+        // The proofs are sound; what is not held is missing in the value.
+        let _ = verifier.verify(group(*log2), range.start, &base, &proof, &data, &mut sink);
+    }
+    let mut stored = vec![Cv::default(); blob.outboard.len()];
+    for (at, cv) in values {
+        if let Some(place) = stored.get_mut(usize_of(at)) {
+            *place = cv;
+        }
+    }
+    let stored: Vec<u8> = stored.iter().flat_map(|cv| cv.0).collect();
+    let params = Params::from_iter([
+        ("id".to_owned(), bytes(blob.id.as_bytes())),
+        ("size".to_owned(), number(blob.size())),
+        ("outboard".to_owned(), bytes(&stored)),
+    ]);
+    let mut exported = Vec::new();
+    verifier.export(&mut exported);
+    (params, exported)
 }
 
 /// A frontier whose check is that of its bytes.
