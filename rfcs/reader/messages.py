@@ -1,6 +1,7 @@
 """RFC 0003, section "Messages"; the keys are those of RFC 0014."""
 
 from notation import Refused, need, num, raw, runs, show_runs, text
+from tree import leaves
 from wire import BODY_MAX, END_MAX, Cursor, only, put_runs, put_tlv, put_varint, take_runs, take_tlvs
 
 RUNS, KNOWN_RUNS = 1024, 64
@@ -77,9 +78,11 @@ def optional(c, out, key):
 
 
 def have(c):
-    out = {"want": str(c.varint()), "size": str(c.varint()), "held": show_runs(take_runs(c, RUNS))}
+    number, size = c.varint(), c.varint()
+    held = take_runs(c, RUNS)
+    need(not held or held[-1][1] <= leaves(size), "ENC-34: a leaf behind the end")
     take_tlvs(c, ())
-    return out
+    return {"want": str(number), "size": str(size), "held": show_runs(held)}
 
 
 def data(c):

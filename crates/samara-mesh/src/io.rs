@@ -182,6 +182,8 @@ pub fn first_block(
     let room = (bytes / LEAF_BYTES).max(group.leaves());
     for run in wanted.intersection(held).runs() {
         // A group that is held in part can't be proven: round inward, the blob's end included.
+        //= rfcs/0007-transfer.md#xfer-18
+        //# A source MUST NOT send a group of which a leaf inside the blob was not asked for.
         let start = run.start.next_multiple_of(group.leaves());
         let mut end = run.end.min(start.saturating_add(room));
         if end < total {

@@ -160,7 +160,8 @@ impl Server {
         //= rfcs/0007-transfer.md#xfer-4
         //# A source MUST send HAVE before the first DATA of a want whose stated size differs from the blob's or of which it does not hold every wanted leaf.
         if serve.size_hint != Some(opened.size) || !wanted.difference(&opened.held).is_empty() {
-            let have = Have { want: number, size: opened.size, held: clip(&opened.held) };
+            let held = clip(&opened.held.within(&(0..total)));
+            let have = Have { want: number, size: opened.size, held };
             serving.pipe.transmit(Lane::Bulk, &Message::Have(have), serving.outputs);
         }
         match opened.first {
@@ -296,6 +297,10 @@ impl Server {
                 let bytes = bytes.min(serving.block_bytes.max(serve.group.bytes()));
                 let (peer, block_bytes) = (serving.peer, serving.block_bytes);
                 let token = serving.issue(|token, link| {
+                    //= rfcs/0007-transfer.md#xfer-17
+                    //# A source MUST prove the first DATA of a request relative to its `known` set,
+                    //# and each further one relative to that set and all leaves of the DATA before
+                    //# it in the same request.
                     Output::Open(OpenRequest {
                         token,
                         link,
@@ -320,6 +325,8 @@ impl Server {
             }
             let remaining = serve.remaining();
             let total = serve.opened.as_ref().map_or(0, |(size, _)| leaves(*size));
+            // The blocks of a want leave in the order in which they are issued, so that what is issued
+            // is the base of what follows (XFER-17).
             let block =
                 first_block(&remaining, &remaining, total, serve.group, serving.block_bytes);
             if let Some(range) = block {

@@ -139,6 +139,9 @@ impl Session {
                 .clamp(FRAME_BODY_MIN, FRAME_BODY_MAX),
             wants_max: config.wants_per_session_max as u64,
             credit: config.credit_bytes,
+            //= rfcs/0003-encoding.md#enc-35
+            //# A sender MUST set no bit of `features` but those that a version which it speaks
+            //# assigns.
             features: 0,
         };
         pipe.transmit(Lane::Control, &Message::Hello(hello), outputs);
@@ -187,6 +190,9 @@ impl Session {
         if hello.version_min > VERSION || hello.version_max < VERSION {
             return Err(CloseReason::Version);
         }
+        //= rfcs/0003-encoding.md#enc-36
+        //# A receiver MUST ignore the bits of `features` that it does not know.
+        // Version 1 knows none.
         self.state = SessionState::Open;
         self.pipe.credit = hello.credit;
         self.wants_max = usize::try_from(hello.wants_max).unwrap_or(usize::MAX);

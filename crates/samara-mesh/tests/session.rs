@@ -211,6 +211,26 @@ fn versions_are_negotiated() {
     }
 }
 
+//= rfcs/0003-encoding.md#enc-35
+//= type=test
+//# A sender MUST set no bit of `features` but those that a version which it speaks assigns.
+//= rfcs/0003-encoding.md#enc-36
+//= type=test
+//# A receiver MUST ignore the bits of `features` that it does not know.
+#[test]
+fn features_of_later_versions_change_nothing() {
+    let mut plain = Script::new();
+    let [Message::Hello(said)] = &plain.said[..] else { panic!("HELLO comes first") };
+    assert_eq!(said.features, 0);
+    plain.hear(hello());
+    for features in [1, 1 << 61, (1 << 62) - 1] {
+        let mut script = Script::new();
+        script.hear(Hello { features, ..hello() });
+        assert_eq!(script.state(), Some(SessionState::Open));
+        assert_eq!(script.said, plain.said, "{features:#x}");
+    }
+}
+
 //= rfcs/0005-session.md#sess-4
 //= type=test
 //# A peer MUST close a session with code 2 on the first frame that it can not decode or that the state table does not allow.

@@ -69,8 +69,9 @@ fn range_sets_end_at_their_number_of_runs() {
     too_large(Want { ranges: runs(max + 1), ..want() }, Field::Ranges, max + 1, max);
     fits(known(known_max));
     too_large(known(known_max + 1), Field::Known, known_max + 1, known_max);
-    fits(Have { held: runs(max), ..have() });
-    too_large(Have { held: runs(max + 1), ..have() }, Field::Held, max + 1, max);
+    let large = || Have { size: 1 << 40, ..have() };
+    fits(Have { held: runs(max), ..large() });
+    too_large(Have { held: runs(max + 1), ..large() }, Field::Held, max + 1, max);
     fits(End { missing: runs(max), ..end() });
     too_large(End { missing: runs(max + 1), ..end() }, Field::Missing, max + 1, max);
 
@@ -84,7 +85,7 @@ fn range_sets_end_at_their_number_of_runs() {
     assert!(ranges::decode(&bytes, usize::MAX).is_ok());
 
     assert_eq!(ranges::first_runs(&runs(max + 1), RUNS_MAX), runs(max));
-    fits(Have { held: ranges::first_runs(&runs(5000), RUNS_MAX), ..have() });
+    fits(Have { held: ranges::first_runs(&runs(5000), RUNS_MAX), ..large() });
 }
 
 //= rfcs/0003-encoding.md#enc-6
@@ -93,22 +94,44 @@ fn range_sets_end_at_their_number_of_runs() {
 #[test]
 fn range_sets_end_at_the_last_leaf() {
     let max = LEAVES_END_MAX;
-    fits(Have { held: RangeSet::from(0..max), ..have() });
+    fits(End { missing: RangeSet::from(0..max), ..end() });
     let above = RangeSet::from(0..max + 1);
-    too_large(Have { held: above, ..have() }, Field::Held, max + 1, max);
+    too_large(End { missing: above, ..end() }, Field::Missing, max + 1, max);
 
+    // want 1, code 6, then one run
     let run = |skip: u64, more: u64| {
         let mut bytes = vec![1, 6, 1];
         varint::encode(skip, &mut bytes).unwrap();
         varint::encode(more, &mut bytes).unwrap();
         bytes
     };
-    assert!(decode(Have::KIND, run(max - 1, 0)).is_ok());
+    assert!(decode(End::KIND, run(max - 1, 0)).is_ok());
     let reason = DecodeReason::TooLarge { found: max + 1, max };
-    refused(Have::KIND, run(max, 0), 3, Field::Held, reason);
-    refused(Have::KIND, run(0, max), 3, Field::Held, reason);
+    refused(End::KIND, run(max, 0), 3, Field::Missing, reason);
+    refused(End::KIND, run(0, max), 3, Field::Missing, reason);
     let reason = DecodeReason::TooLarge { found: 2 * varint::MAX + 1, max };
-    refused(Have::KIND, run(varint::MAX, varint::MAX), 3, Field::Held, reason);
+    refused(End::KIND, run(varint::MAX, varint::MAX), 3, Field::Missing, reason);
+}
+
+//= rfcs/0003-encoding.md#enc-34
+//= type=test
+//# A decoder MUST reject a HAVE whose held set has a leaf behind the last one of a blob of its size.
+#[test]
+fn nobody_holds_what_is_behind_the_end() {
+    for (size, leaves) in [(0, 1), (1, 1), (1024, 1), (1025, 2), (varint::MAX, 1 << 52)] {
+        let with = |end| Have { size, held: RangeSet::from(0..end), ..have() };
+        fits(with(leaves));
+        too_large(with(leaves + 1), Field::Held, leaves + 1, leaves);
+        let mut bytes = body(with(leaves)).to_vec();
+        // The last varint is the length less 1: one more.
+        let from = bytes.len() - varint::len(leaves - 1).unwrap();
+        bytes.truncate(from);
+        varint::encode(leaves, &mut bytes).unwrap();
+        let reason = DecodeReason::TooLarge { found: leaves + 1, max: leaves };
+        let at = 1 + varint::len(size).unwrap();
+        refused(Have::KIND, bytes, u32::try_from(at).unwrap(), Field::Held, reason);
+    }
+    fits(Have { size: 0, held: RangeSet::new(), ..have() });
 }
 
 //= rfcs/0003-encoding.md#enc-12

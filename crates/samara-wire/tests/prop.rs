@@ -80,8 +80,10 @@ fn message() -> impl Strategy<Value = Message> {
             Close { code: CloseCode::from_code(code), reason }.into()
         }),
         bytes(1..=256).prop_map(|right| Present { right }.into()),
-        (number(), number(), set(80))
-            .prop_map(|(want, size, held)| Have { want, size, held }.into()),
+        (number(), number(), set(80)).prop_map(|(want, size, held)| {
+            let held = held.within(&(0..samara_base::leaves(size)));
+            Have { want, size, held }.into()
+        }),
         (number(), number(), set(80), option::of(number())).prop_map(
             |(want, code, missing, retry_ms)| {
                 End { want, code: EndCode::from_code(code), missing, retry_ms }.into()

@@ -35,7 +35,12 @@ pub(super) fn session() -> List {
     list.valid("versions 1 to 7", &none, &with(0x00, vec![1, 7]), Some("ENC-23"));
     list.valid("the smallest body limit", &none, &with(0x02, v(128)), Some("ENC-24"));
     list.valid("the largest numbers", &none, &with(0x06, v((1 << 62) - 1)), None);
-    list.valid("features that nobody knows", &none, &with(0x08, v(0x3fff_ffff)), None);
+    for (comment, bits) in
+        [("a feature", 1), ("features", 0x3fff_ffff), ("all features there can be", (1 << 62) - 1)]
+    {
+        let comment = format!("{comment} that nobody knows");
+        list.valid(&comment, &none, &with(0x08, v(bits)), Some("ENC-36"));
+    }
     list.must_ignore("HELLO with an odd TLV", &none, &with(0x0b, b"later".to_vec()), "ENC-10");
     list.must_ignore("HELLO with an odd TLV in between", &none, &with(0x05, vec![]), "ENC-10");
     for missing in [0x00, 0x02, 0x04, 0x06, 0x08] {
@@ -202,6 +207,26 @@ pub(super) fn transfer() -> List {
         &want(10, 3, &set(&[1, 0, (1 << 54) - 1]), &nothing, &[]),
         Some("ENC-6"),
     );
+    for (comment, ranges) in [
+        ("WANT of the first leaf of a group", set(&[1, 16, 0])),
+        ("WANT that begins within a group", set(&[1, 1, 30])),
+        ("WANT that ends within a group", set(&[1, 0, 17])),
+    ] {
+        let comment = format!("{comment}, which the source deals with");
+        list.valid(&comment, &none, &want(4, 3, &ranges, &nothing, &[]), Some("XFER-18"));
+    }
+    list.valid(
+        "WANT that knows leaves behind the end, which mean nothing",
+        &none,
+        &want(4, 3, &all, &set(&[1, 1 << 53, 0]), &size),
+        Some("XFER-17"),
+    );
+    list.valid(
+        "WANT that knows part of a group",
+        &none,
+        &want(4, 3, &set(&[1, 16, 15]), &set(&[1, 3, 4]), &[]),
+        Some("XFER-17"),
+    );
     list.must_ignore(
         "the WANT from the future of the RFC",
         &none,
@@ -287,7 +312,20 @@ pub(super) fn transfer() -> List {
     list.invalid("ENC-5", "HAVE of 1,025 runs", &none, &have(1 << 30, &alternate(1025), &[]));
     list.invalid("ENC-9", "HAVE with an even TLV", &none, &have(6, &all, &tlv(2, b"?")));
     list.invalid("ENC-6", "HAVE beyond leaf 2^54", &none, &have(6, &set(&[1, 0, 1 << 54]), &[]));
-    list.cut("ENC-4", "HAVE", &none, &have(40_000, &set(&[2, 0, 9, 70, 2]), &[]));
+    for (size, leaves) in [(0, 1), (1024, 1), (1025, 2), (40_000, 40), ((1 << 62) - 1, 1 << 52)] {
+        let comment = format!("HAVE of all of {size} bytes");
+        if !list.has(&none, &have(size, &set(&[1, 0, leaves - 1]), &[])) {
+            let bytes = have(size, &set(&[1, 0, leaves - 1]), &[]);
+            list.valid(&comment, &none, &bytes, Some("ENC-34"));
+        }
+        let bytes = have(size, &set(&[1, 0, leaves]), &[]);
+        list.invalid("ENC-34", &format!("{comment} and a leaf behind it"), &none, &bytes);
+        let bytes = have(size, &set(&[1, leaves, 0]), &[]);
+        list.invalid("ENC-34", &format!("HAVE of a leaf behind {size} bytes"), &none, &bytes);
+    }
+    let two = have(40_000, &set(&[2, 0, 9, 30, 0]), &[]);
+    list.invalid("ENC-34", "HAVE whose second run is behind the end", &none, &two);
+    list.cut("ENC-4", "HAVE", &none, &have(400_000, &set(&[2, 0, 9, 70, 2]), &[]));
 
     let data = |first: u64, proof: &[u8], data: &[u8]| {
         [vec![0x14, 1], v(first), v(proof.len() as u64), proof.to_vec(), data.to_vec()].concat()
@@ -346,6 +384,8 @@ pub(super) fn transfer() -> List {
     list.valid("END with an unknown code", &none, &end(7, &all, &[]), Some("ENC-27"));
     list.valid("END with the highest code", &none, &end((1 << 62) - 1, &all, &[]), Some("ENC-27"));
     list.valid("END that lacks 1,024 runs", &none, &end(1, &alternate(1024), &[]), Some("ENC-5"));
+    let most = set(&[1, 0, (1 << 54) - 1]);
+    list.valid("END that lacks all leaves there can be", &none, &end(1, &most, &[]), Some("ENC-6"));
     list.must_ignore("END with an odd TLV", &none, &end(0, &nothing, &tlv(5, b"?")), "ENC-10");
     list.invalid("ENC-5", "END that lacks 1,025 runs", &none, &end(1, &alternate(1025), &[]));
     list.invalid("ENC-9", "END with an even TLV", &none, &end(0, &nothing, &tlv(4, b"?")));

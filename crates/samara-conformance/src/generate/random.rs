@@ -146,11 +146,14 @@ fn message_value(message: &str, random: &mut Random) -> Option<Value> {
             json!({ "right": bytes(&random.bytes(len)) })
         }
         "want" => want(random),
-        "have" => json!({
-            "want": number(random.sized(62)),
-            "size": number(random.sized(62)),
-            "held": ranges(&random.set(1024, 54)),
-        }),
+        "have" => {
+            let (size, held) = (random.sized(62), random.set(1024, 54));
+            json!({
+                "want": number(random.sized(62)),
+                "size": number(size),
+                "held": ranges(&held.within(&(0..samara_base::leaves(size)))),
+            })
+        }
         "data" => {
             let (proof, data) = (64 * random.below(129), random.below(3_000) + 1);
             json!({

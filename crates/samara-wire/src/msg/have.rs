@@ -1,13 +1,13 @@
 use bytes::Bytes;
-use nom::{Parser, sequence::terminated};
-use samara_base::RangeSet;
+use nom::Parser;
+use samara_base::{RangeSet, leaves};
 
 use super::{Codec, no_tlvs};
 use crate::{
-    DecodeError, EncodeError, Field,
+    DecodeError, DecodeReason, EncodeError, Field,
     encoded::Writer,
     limits::RUNS_MAX,
-    parse::{varint, whole},
+    parse::{Fault, Parsed, varint, whole},
     ranges::{self, ranges},
     registry::kind,
 };
@@ -27,7 +27,8 @@ pub struct Have {
     /// Size of the blob: a claim until the last group is verified. Unit: bytes.
     pub size: u64,
     /// What the source can prove that it holds. At most [`RUNS_MAX`](crate::RUNS_MAX) runs: a
-    /// source with more says the [first](crate::ranges::first_runs). Unit: leaves.
+    /// source with more says the [first](crate::ranges::first_runs). None is behind the end of the
+    /// blob. Unit: leaves.
     pub held: RangeSet,
 }
 
@@ -36,10 +37,23 @@ impl Have {
     pub const KIND: u64 = kind::HAVE;
 }
 
+fn parse(input: &[u8]) -> Parsed<'_, Have> {
+    let (held_at, (want, size)) = (varint(Field::Want), varint(Field::Size)).parse(input)?;
+    let (rest, held) = ranges(Field::Held, RUNS_MAX).parse(held_at)?;
+    //= rfcs/0003-encoding.md#enc-34
+    //# A decoder MUST reject a HAVE whose held set has a leaf behind the last one of a blob of its
+    //# size.
+    let (found, max) = (held.end(), leaves(size));
+    if found > max {
+        return Fault::at(held_at, Field::Held, DecodeReason::TooLarge { found, max });
+    }
+    let (rest, ()) = no_tlvs(rest)?;
+    Ok((rest, Have { want, size, held }))
+}
+
 impl Codec for Have {
     fn decode(body: &Bytes) -> Result<Self, DecodeError> {
-        let fields = (varint(Field::Want), varint(Field::Size), ranges(Field::Held, RUNS_MAX));
-        whole(body, terminated(fields, no_tlvs).map(|(want, size, held)| Self { want, size, held }))
+        whole(body, parse)
     }
 
     fn hint(&self) -> usize {
@@ -49,6 +63,10 @@ impl Codec for Have {
     fn put(&self, out: &mut Writer) -> Result<(), EncodeError> {
         out.varint(Field::Want, self.want)?;
         out.varint(Field::Size, self.size)?;
+        let (found, max) = (self.held.end(), leaves(self.size));
+        if found > max {
+            return Err(EncodeError::TooLarge { field: Field::Held, found, max });
+        }
         ranges::put(&self.held, Field::Held, RUNS_MAX, out.out())
     }
 }

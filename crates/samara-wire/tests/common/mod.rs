@@ -61,7 +61,7 @@ pub(crate) fn samples() -> [Message; 11] {
         Close { code: CloseCode::Protocol, reason: "no such length".into() }.into(),
         Present { right: Bytes::from_static(b"a right") }.into(),
         Want { known: RangeSet::from(16..64), size: Some(100_000), ..want() }.into(),
-        Have { held: runs(20), ..have() }.into(),
+        Have { size: 100_000, held: runs(20), ..have() }.into(),
         Data { first: 16, proof: Bytes::from(vec![0xcc; 128]), ..data() }.into(),
         End { code: EndCode::Busy, missing: runs(3), retry_ms: Some(500), ..end() }.into(),
         Cancel { want: 1 }.into(),
