@@ -63,10 +63,12 @@ def show_runs(found):
 
 
 def described(value):
-    """`{"len", "flip"?}`: byte i is i mod 251, then the bytes of `flip` have the lowest bit inverted, once each."""
+    """`{"len", "flip"?}`: byte i is i mod 251, then the bytes of `flip`, which ascends, have the lowest bit inverted."""
     length = num(value["len"], 0, DATA_MAX)
     data = bytearray((bytes(range(251)) * (length // 251 + 1))[:length])
-    for at in {num(one) for one in value.get("flip", [])}:
-        if at < length:
-            data[at] ^= 1
+    before = -1
+    for at in map(num, value.get("flip", [])):
+        need(before < at < length, "flip does not ascend or leaves the data")
+        before = at
+        data[at] ^= 1
     return bytes(data)

@@ -44,7 +44,9 @@ def decode_frames(params, data):
 def encode_frames(params, value):
     most = num(params["body_max"])
     out = (wire.put_frame(num(one["kind"]), raw(one["body"]), crc(params), most) for one in value)
-    return b"".join(out)
+    out = b"".join(out)
+    need(decode_frames(params, out) == value, "not a list of frames")  # CONF-8
+    return out
 
 
 def decode_ranges(params, data):
@@ -83,11 +85,12 @@ def answer(line):
     try:
         request = json.loads(line)
         need(isinstance(request, dict), "not an object")
-        table = {"decode": DECODE, "encode": ENCODE}.get(request.get("op"), {})
-        codec = request.get("codec")
-        if not isinstance(codec, str) or codec not in table:
-            return {"result": "unsupported"}
-        params = request.get("params", {})
+        op, codec, params = request["op"], request["codec"], request.get("params", {})
+        need(isinstance(op, str) and isinstance(codec, str), "CONF-6: op or codec is no text")
+        table = {"decode": DECODE, "encode": ENCODE}.get(op, {})
+        if codec not in table:
+            return {"result": "unsupported"}  # CONF-7
+        need(isinstance(params, dict), "CONF-6: params")
         if table is DECODE:
             return {"result": "valid", "value": table[codec](params, raw(request["bytes"]))}
         return {"result": "valid", "bytes": table[codec](params, request["value"]).hex()}

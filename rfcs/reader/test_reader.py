@@ -99,5 +99,28 @@ class Lines(unittest.TestCase):
             self.assertIn(reader.answer(line)["result"], ("invalid", "unsupported"), line[:50])
 
 
+    def test_requests(self):
+        path = RFCS / "reader/requests.json"
+        for result, request in json.loads(path.read_text("utf-8")):
+            self.assertEqual(reader.answer(json.dumps(request))["result"], result, request)
+
+    def test_values(self):
+        def encoded(codec, value, params=None):
+            return ask("encode", codec, params or {}, value=value)["result"]
+
+        def entries(mode):
+            return {"entries": [{"path": "61", "kind": "directory", "mode": mode}]}
+
+        ping = {"message": "ping", "token": "7"}
+        for codec, value in (("manifest", entries("511")), ("message", ping), ("varint", "7")):
+            self.assertEqual(encoded(codec, value), "valid")
+        for codec, value in (("manifest", entries("512")), ("message", ping | {"a": "b"}), ("varint", "07")):
+            self.assertEqual(encoded(codec, value), "invalid")
+        self.assertEqual(encoded("tlv", [{"type": "3", "value": ""}], {"known": ["1"]}), "invalid")
+        frames = [{"kind": "4", "body": "07"}]
+        self.assertEqual(encoded("frame", frames, {"crc": False, "body_max": "9"}), "valid")
+        self.assertEqual(encoded("frame", [frames[0] | {"a": "b"}], {"crc": False, "body_max": "9"}), "invalid")
+
+
 if __name__ == "__main__":
     unittest.main()

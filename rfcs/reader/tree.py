@@ -161,7 +161,7 @@ def transfer(params, proof):
         data = described(one["data"])[1024 * first:1024 * end]
         return receiver.take(num(one["group"], 0, 10), first, runs(one["base"]), its, data)
 
-    for one in params.get("before", []):
+    for one in params["before"]:
         try:
             step(one, raw(one["proof"]))
         except Refused:

@@ -11,7 +11,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{Answer, Codec, Params, Subject};
 
@@ -22,19 +22,18 @@ pub const LINE_MAX: u64 = 4 << 20;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the runner asks, as a line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Request {
     op: Op,
     codec: String,
-    #[serde(default)]
     params: Params,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Op {
     Decode,
@@ -217,26 +216,43 @@ fn respond(subject: &mut impl Subject, line: &[u8]) -> io::Result<Reply> {
         reason: Some(reason),
         ..Reply::default()
     };
-    let request: Request = match serde_json::from_slice(line) {
+    //= rfcs/0014-conformance.md#conf-6
+    //# A subject MUST answer `invalid` to a line that is not a JSON object with a text `op` and a
+    //# text `codec`, and to a request whose bytes, value or params are missing or not in the notation
+    //# of this document.
+    let request: Map<String, Value> = match serde_json::from_slice(line) {
         Ok(request) => request,
         Err(error) => return Ok(invalid(format!("not a request: {error}"))),
     };
+    let text = |key| request.get(key).and_then(Value::as_str);
+    let (Some(op), Some(codec)) = (text("op"), text("codec")) else {
+        return Ok(invalid("a request has a text `op` and a text `codec`".to_owned()));
+    };
+    //= rfcs/0014-conformance.md#conf-7
+    //# A subject MUST answer `unsupported` to a request whose `op` or `codec` it does not know.
     let unsupported = Reply { result: "unsupported".to_owned(), ..Reply::default() };
-    let Ok(codec) = request.codec.parse::<Codec>() else { return Ok(unsupported) };
-    let answer = match request.op {
-        Op::Decode => {
-            let bytes = request.bytes.unwrap_or_default();
-            let Ok(bytes) = HEXLOWER.decode(bytes.as_bytes()) else {
-                return Ok(invalid("`bytes` is not hex".to_owned()));
+    let Ok(codec) = codec.parse::<Codec>() else { return Ok(unsupported) };
+    let params = match request.get("params") {
+        None => Params::new(),
+        Some(Value::Object(params)) => params.clone(),
+        Some(other) => return Ok(invalid(format!("`params`: {other} is no object"))),
+    };
+    let answer = match op {
+        "decode" => {
+            let Some(Ok(bytes)) = text("bytes").map(|text| HEXLOWER.decode(text.as_bytes())) else {
+                return Ok(invalid("`bytes` is missing or not hex".to_owned()));
             };
-            let answer = subject.decode(codec, &request.params, &bytes)?;
+            let answer = subject.decode(codec, &params, &bytes)?;
             answer.map(|value| (Some(value), None))
         }
-        Op::Encode => {
-            let value = request.value.unwrap_or_default();
-            let answer = subject.encode(codec, &request.params, &value)?;
+        "encode" => {
+            let Some(value) = request.get("value") else {
+                return Ok(invalid("`value` is missing".to_owned()));
+            };
+            let answer = subject.encode(codec, &params, value)?;
             answer.map(|bytes| (None, Some(HEXLOWER.encode(&bytes))))
         }
+        _ => return Ok(unsupported),
     };
     Ok(match answer {
         Answer::Valid((value, bytes)) => {

@@ -81,6 +81,8 @@ impl List {
     fn must_ignore(&mut self, comment: &str, params: &Params, bytes: &[u8], req: &str) {
         let value = self.decoded(comment, params, bytes);
         let canonical = value.as_ref().and_then(|value| self.encoded(comment, params, value));
+        //= rfcs/0014-conformance.md#conf-9
+        //# A vector of a codec that is not encoded MUST NOT be `must-ignore`.
         if canonical.is_none() {
             self.problem(comment, "has no canonical encoding");
         }

@@ -56,7 +56,7 @@ impl Subject for Ours {
         params: &Params,
         value: &Value,
     ) -> io::Result<Answer<Vec<u8>>> {
-        let bytes = match codec {
+        let encoded = match codec {
             Codec::Varint => wire::encode_varint(value),
             Codec::Ranges => wire::encode_ranges(params, value),
             Codec::Tlv => wire::encode_tlv(value),
@@ -70,6 +70,17 @@ impl Subject for Ours {
             Codec::Ticket => ticket::encode(value),
             Codec::Record => record::encode(params, value),
         };
-        Ok(bytes.map_or_else(Answer::Invalid, Answer::Valid))
+        let bytes = match encoded {
+            Ok(bytes) => bytes,
+            Err(reason) => return Ok(Answer::Invalid(reason)),
+        };
+        //= rfcs/0014-conformance.md#conf-8
+        //# A subject that encodes MUST answer `invalid` to a value that no bytes mean, except
+        //# `skipped`.
+        let skipped = codec == Codec::Message && bytes.is_empty();
+        if skipped || self.decode(codec, params, &bytes)? == Answer::Valid(value.clone()) {
+            return Ok(Answer::Valid(bytes));
+        }
+        Ok(Answer::Invalid("no bytes mean this value".to_owned()))
     }
 }

@@ -176,6 +176,81 @@ fn values_by_chance_are_values() {
     }
 }
 
+//= rfcs/0014-conformance.md#conf-9
+//= type=test
+//# A vector of a codec that is not encoded MUST NOT be `must-ignore`.
+#[test]
+fn what_is_not_encoded_has_nothing_to_ignore() {
+    let mut skips = 0;
+    for (name, file) in vectors() {
+        let encoded = Ours.encode(file.codec, &Params::new(), &Value::Null);
+        let encoded = encoded.unwrap_or_else(|error| panic!("{error}")) != Answer::Unsupported;
+        for test in file.tests {
+            skips += usize::from(!encoded && test.req.as_deref() == Some("TREE-9"));
+            assert!(encoded || test.result != Expect::MustIgnore, "{name} {}", test.id);
+        }
+    }
+    assert!(skips > 0, "transfers in which something is skipped are valid");
+}
+
+//= rfcs/0014-conformance.md#conf-8
+//= type=test
+//# A subject that encodes MUST answer `invalid` to a value that no bytes mean, except `skipped`.
+#[test]
+fn values_that_are_none_are_not_mended() {
+    let entry =
+        |mode: &str| json!({ "entries": [{ "path": "61", "kind": "directory", "mode": mode }] });
+    let known = Params::from_iter([("known".to_owned(), json!(["1"]))]);
+    for (codec, params, value, sound) in [
+        (Codec::Manifest, Params::new(), entry("511"), true),
+        (Codec::Manifest, Params::new(), entry("512"), false),
+        (Codec::Manifest, Params::new(), entry("0511"), false),
+        (Codec::Message, Params::new(), json!({ "message": "ping", "token": "7" }), true),
+        (Codec::Message, Params::new(), json!({ "message": "ping", "token": "+7" }), false),
+        (
+            Codec::Message,
+            Params::new(),
+            json!({ "message": "ping", "token": "7", "a": "b" }),
+            false,
+        ),
+        (Codec::Message, Params::new(), json!({ "message": "skipped", "kind": "7" }), true),
+        (Codec::Tlv, known.clone(), json!([{ "type": "1", "value": "" }]), true),
+        (Codec::Tlv, known, json!([{ "type": "3", "value": "" }]), false),
+        (Codec::Varint, Params::new(), json!("7"), true),
+        (Codec::Varint, Params::new(), json!("07"), false),
+        (Codec::Varint, Params::new(), json!(7), false),
+    ] {
+        let answer = Ours.encode(codec, &params, &value);
+        let answer = answer.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(matches!(answer, Answer::Valid(_)), sound, "{value}");
+        assert_eq!(matches!(answer, Answer::Invalid(_)), !sound, "{value}");
+    }
+}
+
+//= rfcs/0014-conformance.md#conf-6
+//= type=test
+//# A subject MUST answer `invalid` to a line that is not a JSON object with a text `op` and a text
+//# `codec`, and to a request whose bytes, value or params are missing or not in the notation of this
+//# document.
+//= rfcs/0014-conformance.md#conf-7
+//= type=test
+//# A subject MUST answer `unsupported` to a request whose `op` or `codec` it does not know.
+#[test]
+fn a_request_that_is_none_is_told_so() {
+    // `rfcs/reader/test_reader.py` asks the same.
+    let list = include_str!("../../../rfcs/reader/requests.json");
+    let list: Vec<(String, Value)> =
+        serde_json::from_str(list).unwrap_or_else(|error| panic!("{error}"));
+    assert!(list.len() >= 20);
+    for (result, request) in list {
+        let mut out = Vec::new();
+        serve(&mut Ours, request.to_string().as_bytes(), &mut out)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let reply: Value = serde_json::from_slice(&out).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(reply["result"], result, "{request}");
+    }
+}
+
 //= rfcs/0014-conformance.md#conf-4
 //= type=test
 //# A subject MUST answer each request with one line and go on after bytes that it refuses.

@@ -25,7 +25,8 @@ pub(super) fn identity() -> List {
         let params = Params::from_iter([("data".to_owned(), Pattern::new(len).to_json())]);
         list.valid(&format!("{len} bytes"), &params, &[], Some("TREE-1"));
     }
-    let flipped = Pattern { len: 5000, flip: vec![4999] };
+    let mut flipped = Pattern::new(5000);
+    flipped.flip(4999);
     let params = Params::from_iter([("data".to_owned(), flipped.to_json())]);
     list.valid("5,000 bytes, the last one another", &params, &[], Some("TREE-1"));
     list
@@ -132,7 +133,7 @@ impl Step {
     }
 
     fn flip(mut self, at: usize) -> Self {
-        self.data.flip.push(at);
+        self.data.flip(at);
         self
     }
 }

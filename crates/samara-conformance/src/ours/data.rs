@@ -14,7 +14,8 @@ const LEN_MAX: usize = 64 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pattern {
     pub(crate) len: usize,
-    pub(crate) flip: Vec<usize>,
+    /// Strictly ascending.
+    flip: Vec<usize>,
 }
 
 impl Pattern {
@@ -29,11 +30,24 @@ impl Pattern {
             return Err(format!("{len} bytes are more than this subject makes"));
         }
         let flip = match object.optional("flip") {
-            Some(Value::Array(list)) => list.iter().map(to_number).collect::<Outcome<_>>()?,
+            Some(Value::Array(list)) => list.iter().map(to_number).collect::<Outcome<Vec<_>>>()?,
             Some(other) => return Err(format!("`flip`: {other} is no list")),
             None => Vec::new(),
         };
+        if !flip.is_sorted_by(|a, b| a < b) || flip.last().is_some_and(|last| *last >= len) {
+            return Err("`flip` does not ascend or leaves the data".to_owned());
+        }
         Ok(Self { len, flip })
+    }
+
+    /// Flips the lowest bit of a byte, or back.
+    pub(crate) fn flip(&mut self, at: usize) {
+        match self.flip.binary_search(&at) {
+            Ok(place) => {
+                self.flip.remove(place);
+            }
+            Err(place) => self.flip.insert(place, at),
+        }
     }
 
     pub(crate) fn to_json(&self) -> Value {

@@ -55,7 +55,7 @@ impl<'a> Object<'a> {
         value.as_bool().ok_or_else(|| format!("`{key}` is neither true nor false"))
     }
 
-    pub(super) fn number<N: FromStr>(self, key: &str) -> Outcome<N> {
+    pub(super) fn number<N: FromStr + ToString>(self, key: &str) -> Outcome<N> {
         to_number(self.get(key)?).map_err(|error| format!("`{key}`: {error}"))
     }
 
@@ -78,8 +78,11 @@ impl<'a> Object<'a> {
     }
 }
 
-pub(super) fn to_number<N: FromStr>(value: &Value) -> Outcome<N> {
-    let number = value.as_str().and_then(|text| text.parse().ok());
+pub(super) fn to_number<N: FromStr + ToString>(value: &Value) -> Outcome<N> {
+    let number = value.as_str().and_then(|text| {
+        // A sign or zeros in front would be a second way to write it.
+        text.parse().ok().filter(|number: &N| number.to_string() == text)
+    });
     number.ok_or_else(|| format!("{value} is no number in range"))
 }
 
