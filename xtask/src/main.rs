@@ -7,10 +7,13 @@
 mod args;
 mod bench;
 mod ci;
+mod coverage;
 mod cross;
 mod e2e;
 mod fuzz;
+mod garden;
 mod layers;
+mod mutants;
 mod plant;
 mod registry;
 mod rfc;
@@ -42,6 +45,10 @@ usage: cargo xtask COMMAND [OPTIONS]
   vectors gen | verify          write rfcs/vectors; hold our crates and the reader in Python to them
   vectors cross [--count N]     have both encode and decode N values of each kind for each other (default 10,000)
   plant [NAME...] [--list]      plant bugs in a copy of the tree, one at a time: a gate has to find each
+  mutants [PACKAGE...] [--in-diff REV] [--minutes N]
+                                change the code in a copy of the tree, a little at a time: a test has to fail
+  coverage [PACKAGE...] [--html]
+                                lines and regions that the tests of a crate run, and the lines that none runs
   fuzz [run] [TARGET...] [--seconds N]
                                 fuzz all targets, or some, N seconds each (default 60)
   fuzz list | replay [TARGET...] | seed [TARGET...]
@@ -82,6 +89,8 @@ fn run(mut args: Args) -> Result<()> {
         "tidy" => tidy::command(args),
         "rfc" => rfc::command(args),
         "plant" => plant::command(args),
+        "mutants" => mutants::command(args),
+        "coverage" => coverage::command(args),
         "vectors" => vectors::command(args),
         "fuzz" => fuzz::command(args),
         "bench" => bench::command(args),

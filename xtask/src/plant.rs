@@ -3,18 +3,11 @@
 //! `xtask/plants.toml` lists them as replacements in a file. They are made in a copy of the working
 //! tree, one at a time, so that nothing here can be forgotten in the sources.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{
-    args::Args,
-    sh::{self, cargo, cmd},
-    text,
-};
+use crate::{args::Args, garden, sh::cargo, text};
 
 const LIST: &str = "xtask/plants.toml";
 
@@ -47,7 +40,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         plants.iter().for_each(|plant| println!("{:24} {}", plant.name, plant.what));
         return Ok(());
     }
-    let garden = copy()?;
+    let garden = garden::copy("plant")?;
     let mut missed = Vec::new();
     for plant in &plants {
         match dig(&garden, plant)? {
@@ -80,27 +73,6 @@ fn parse(text: &str) -> Result<Vec<Plant>> {
         });
     }
     Ok(plants)
-}
-
-/// A copy of the working tree, as a repository of its own. Files that are as they were are left
-/// alone, so that a second run builds little.
-fn copy() -> Result<PathBuf> {
-    let garden = sh::target_dir()?.join("plant");
-    fs::create_dir_all(&garden)?;
-    for file in text::source_files()? {
-        write(&garden.join(&file.path), &file.text)?;
-    }
-    // Fuzz seeds and other files that are no text are not needed by any gate.
-    cmd("git").args(["init", "--quiet"]).dir(&garden).run()?;
-    Ok(garden)
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    if fs::read_to_string(path).is_ok_and(|found| found == text) {
-        return Ok(());
-    }
-    fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
-    fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 /// Plants a bug and takes it out again: which gate found it.

@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
     time::Instant,
 };
 
@@ -93,6 +95,29 @@ impl Cmd {
             bail!("`{}` failed: {status}", self.shown);
         }
         Ok(())
+    }
+
+    /// Runs it with our standard output and error for at most `limit`, then interrupts it as Ctrl-C
+    /// would. `None`: it was interrupted, and has ended.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be started or interrupted.
+    pub(crate) fn run_for(mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        eprintln!("$ {}", self.shown);
+        let mut child =
+            self.inner.spawn().with_context(|| format!("can't start `{}`", self.shown))?;
+        let id = child.id().to_string();
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || ended.send(child.wait()));
+        match end.recv_timeout(limit) {
+            Ok(status) => Ok(Some(status?)),
+            Err(_) => {
+                cmd("kill").args(["-INT", &id]).run()?;
+                end.recv().context("nobody waits for the child")??;
+                Ok(None)
+            }
+        }
     }
 
     /// Runs it and returns its standard output; its standard error is ours.
