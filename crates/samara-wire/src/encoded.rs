@@ -244,8 +244,16 @@ mod tests {
             assert_eq!(bytes, frame.to_bytes());
             assert!(left.is_empty() && !frame.is_empty());
         }
-        let parts = frame.clone().into_parts().concat();
-        assert_eq!(parts, frame.to_bytes());
+        let parts = frame.clone().into_parts();
+        assert_eq!([frame.head(), frame.body(), frame.tail()], [&parts[0], &parts[1], &parts[2]]);
+        assert_eq!(parts.concat(), frame.to_bytes());
+    }
+
+    #[test]
+    #[should_panic(expected = "past the end of the frame")]
+    fn a_frame_ends_where_it_ends() {
+        let mut frame = data(true);
+        frame.advance(frame.len() + 1);
     }
 
     #[cfg(feature = "std")]
@@ -254,6 +262,8 @@ mod tests {
         let (with_crc, without) = (data(true), data(false));
         let mut slices = [std::io::IoSlice::new(&[]); 4];
         assert_eq!(with_crc.chunks_vectored(&mut slices), 3);
+        let pieces: Vec<&[u8]> = slices[..3].iter().map(|slice| &**slice).collect();
+        assert_eq!(pieces.concat(), with_crc.to_bytes());
         assert_eq!(without.chunks_vectored(&mut slices), 2);
         assert_eq!(with_crc.chunks_vectored(&mut slices[..1]), 1);
     }

@@ -22,7 +22,6 @@
 //! ```
 
 use bytes::{Buf, Bytes, BytesMut};
-use nom::{IResult, Needed, Parser};
 
 use crate::{
     EncodeError, Encoded, FRAME_BODY_MAX, Field, FrameError,
@@ -170,16 +169,12 @@ impl FrameDecoder {
         let header = match self.header {
             Some(header) => header,
             None => match parse_header(bytes, self.body_max) {
-                Ok((_, header)) => header,
-                Err(nom::Err::Incomplete(Needed::Size(missing))) => {
-                    self.need = missing.get();
+                Ok(header) => header,
+                Err(NoHeader::Short(missing)) => {
+                    self.need = missing;
                     return Ok(None);
                 }
-                Err(nom::Err::Incomplete(Needed::Unknown)) => {
-                    self.need = 1;
-                    return Ok(None);
-                }
-                Err(nom::Err::Error(fault) | nom::Err::Failure(fault)) => return Err(fault),
+                Err(NoHeader::Wrong(error)) => return Err(error),
             },
         };
         let len = header.len + header.body_len + if self.crc { CRC_LEN } else { 0 };
@@ -195,9 +190,9 @@ impl FrameDecoder {
     fn open(&self, header: Header, mut frame: Bytes) -> Result<RawFrame, FrameError> {
         let end = header.len + header.body_len;
         if self.crc {
-            let sum = frame.split_off(end);
+            // The frame is whole, so these are exactly four bytes.
+            let found = frame.split_off(end).get_u32_le();
             let computed = crc32fast::hash(&frame);
-            let found = sum.first_chunk().copied().map_or(!computed, u32::from_le_bytes);
             //= rfcs/0003-encoding.md#enc-18
             //# A receiver MUST discard a frame whose CRC-32 does not fit its bytes.
             if computed != found {
@@ -210,47 +205,34 @@ impl FrameDecoder {
     }
 }
 
-/// A header out of a stream: asks for more instead of failing on a short input.
-fn parse_header(input: &[u8], body_max: u32) -> IResult<&[u8], Header, FrameError> {
-    let (rest, (kind, body_len)) =
-        (streaming(Field::Kind, input.len()), streaming(Field::Length, input.len()))
-            .parse(input)?;
-    let len = input.len() - rest.len();
+/// Why there is no header at the front of a stream.
+#[derive(Debug)]
+enum NoHeader {
+    /// At least this many more bytes are needed.
+    Short(usize),
+    Wrong(FrameError),
+}
+
+fn parse_header(input: &[u8], body_max: u32) -> Result<Header, NoHeader> {
+    let (kind, rest) = header_varint(input, Field::Kind, 0)?;
+    let offset = u32::try_from(input.len() - rest.len()).unwrap_or(u32::MAX);
+    let (found, rest) = header_varint(rest, Field::Length, offset)?;
     //= rfcs/0003-encoding.md#enc-15
     //# A receiver MUST refuse a frame whose body is longer than its limit, before it waits for or
     //# stores any byte of the body.
-    if body_len > u64::from(body_max) {
-        let offset = varint::len(kind).and_then(|len| u32::try_from(len).ok()).unwrap_or(u32::MAX);
-        let error = FrameError::BodyTooLong { offset, found: body_len, max: body_max };
-        return Err(nom::Err::Failure(error));
+    if found > u64::from(body_max) {
+        return Err(NoHeader::Wrong(FrameError::BodyTooLong { offset, found, max: body_max }));
     }
-    let body_len = usize::try_from(body_len).unwrap_or(usize::MAX);
-    Ok((rest, Header { kind, len, body_len }))
+    let body_len = usize::try_from(found).unwrap_or(usize::MAX);
+    Ok(Header { kind, len: input.len() - rest.len(), body_len })
 }
 
-/// A varint out of a stream whose frame is `total` bytes long so far.
-fn streaming<'a>(
-    field: Field,
-    total: usize,
-) -> impl Parser<&'a [u8], Output = u64, Error = FrameError> {
-    move |input: &'a [u8]| match varint::split(input) {
-        Ok((value, rest)) => Ok((rest, value)),
-        Err(Flaw::Short(missing)) => Err(nom::Err::Incomplete(Needed::new(missing))),
-        Err(Flaw::NotMinimal) => {
-            let offset = u32::try_from(total - input.len()).unwrap_or(u32::MAX);
-            Err(nom::Err::Failure(FrameError::NotMinimal { offset, field }))
-        }
-    }
-}
-
-impl nom::error::ParseError<&[u8]> for FrameError {
-    fn from_error_kind(_input: &[u8], _kind: nom::error::ErrorKind) -> Self {
-        Self::Truncated { missing: 1 }
-    }
-
-    fn append(_input: &[u8], _kind: nom::error::ErrorKind, other: Self) -> Self {
-        other
-    }
+/// A varint of a header, which starts at `offset` of the frame.
+fn header_varint(input: &[u8], field: Field, offset: u32) -> Result<(u64, &[u8]), NoHeader> {
+    varint::split(input).map_err(|flaw| match flaw {
+        Flaw::Short(missing) => NoHeader::Short(missing),
+        Flaw::NotMinimal => NoHeader::Wrong(FrameError::NotMinimal { offset, field }),
+    })
 }
 
 #[cfg(test)]

@@ -11,18 +11,24 @@ use std::alloc::System;
 
 use bytes::{Bytes, BytesMut};
 use common::*;
-use samara_wire::{Data, FRAME_BODY_MAX, FrameDecoder, Have, Message, RUNS_MAX};
+use samara_base::RangeSet;
+use samara_wire::{
+    AGENT_MAX, Close, CloseCode, Data, End, FRAME_BODY_MAX, FrameDecoder, Have, Hello, Message,
+    Ping, Present, REASON_MAX, RIGHT_MAX, RUNS_MAX, Want, varint,
+};
 
 struct Counting;
 
 thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: hands every call to the system's allocator unchanged; counting touches no memory of it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.set(ALLOCATED.get() + layout.size());
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -93,4 +99,35 @@ fn a_claimed_body_reserves_nothing() {
     let (bytes, result) = allocated(|| decoder.decode(&mut buffer));
     assert_eq!((bytes, result), (0, Ok(None)));
     assert_eq!(decoder.need(), FRAME_BODY_MAX as usize - 1);
+}
+
+#[test]
+fn a_message_is_encoded_into_a_buffer_that_is_large_enough_and_hardly_larger() {
+    let top = varint::MAX;
+    // Runs and gaps so long that each takes eight bytes, as do the numbers beside them.
+    let far = |from: u64, count: u64| -> RangeSet {
+        let run = |at| (from + 2 * at) << 32..(from + 2 * at + 1) << 32;
+        (1..=count).map(run).collect()
+    };
+    let messages: [Message; 8] = [
+        Hello { agent: "x".repeat(AGENT_MAX), wants_max: top, credit: top, ..hello() }.into(),
+        Ping { token: top }.into(),
+        Close { code: CloseCode::Done, reason: "x".repeat(REASON_MAX) }.into(),
+        Present { right: Bytes::from(vec![0; RIGHT_MAX]) }.into(),
+        Want { want: top, ranges: far(0, 20), known: far(99, 20), size: Some(top), ..want() }
+            .into(),
+        Have { want: top, size: top, held: far(0, 20) }.into(),
+        Data { want: top, first: 1 << 50, proof: Bytes::from(vec![0; 8192]), ..data() }.into(),
+        End { want: top, missing: far(0, 20), retry_ms: Some(top), ..end() }.into(),
+    ];
+    for message in messages {
+        let before = ALLOCATIONS.get();
+        let (bytes, frame) = allocated(|| message.encode(true).unwrap());
+        let count = ALLOCATIONS.get() - before;
+        // The buffer and what shares it; the two versions in one piece; the CRC-32 behind a payload.
+        let more = matches!(message, Message::Hello(_) | Message::Data(_));
+        assert!(count <= 2 + usize::from(more), "{count} allocations for {message:?}");
+        let len = frame.head().len();
+        assert!(bytes <= len + 160, "{bytes} bytes for {len} of {message:?}");
+    }
 }

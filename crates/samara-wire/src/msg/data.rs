@@ -83,7 +83,8 @@ impl Codec for Data {
     }
 
     fn hint(&self) -> usize {
-        8 + 8 + 4 + self.proof.len()
+        // Two varints of eight bytes, one of two.
+        18 + self.proof.len()
     }
 
     fn put(&self, out: &mut Writer) -> Result<(), EncodeError> {
