@@ -354,6 +354,20 @@ impl Complete {
         Err(ReadError::Changed { path })
     }
 
+    /// Whether the place that the bytes are read from is still one of the blob's.
+    fn reads_from(&self, row: &BlobRow) -> bool {
+        row.places.iter().any(|place| match (&self.source, place) {
+            (Source::Record(loc), Place::Record(found)) => loc == found,
+            (Source::Extents, Place::Extents) => true,
+            (Source::File(_), Place::External(found)) => {
+                self.external.as_ref().is_some_and(|own| {
+                    (own.root, &own.rel, own.stamp) == (found.root, &found.rel, found.stamp)
+                })
+            }
+            _ => false,
+        })
+    }
+
     /// Reads whole units, with what was fetched again laid over, and says whether all bytes were
     /// there or some of them were fetched again.
     pub(crate) fn read(
@@ -457,6 +471,13 @@ impl Complete {
         // A file that was being written to while it was read is changed, not damaged.
         if let Err(error) = self.check_unchanged(inner) {
             return error;
+        }
+        // What was removed since has no bytes any more, and if it came back somewhere else, it is
+        // not to blame there.
+        match inner.blob_row(self.id) {
+            Ok(Some(row)) if self.reads_from(&row) => {}
+            Ok(_) => return ReadError::NotHeld { missing: ranges },
+            Err(error) => return error.into(),
         }
         {
             let mut damaged = locked(&self.damaged);
