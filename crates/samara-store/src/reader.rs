@@ -217,6 +217,13 @@ fn read_partial(
     Ok(data.into())
 }
 
+/// What can be read of a complete blob of which some leaves are in quarantine. An outboard proves
+/// whole groups, so a leaf whose neighbour is damaged can't be proven, even if it was fetched again.
+pub(crate) fn readable(damaged: &RangeSet, leaves: u64) -> RangeSet {
+    let groups = damaged.runs().iter().map(|run| GroupLog2::KIB16.align(run, leaves));
+    groups.collect::<RangeSet>().complement(leaves)
+}
+
 fn missing(held: &RangeSet, range: &Range<u64>) -> Option<ReadError> {
     if held.contains_range(range) {
         return None;
@@ -325,7 +332,7 @@ impl Complete {
     }
 
     fn held(&self) -> RangeSet {
-        locked(&self.damaged).complement(Tree::new(self.size).leaves())
+        readable(&locked(&self.damaged), Tree::new(self.size).leaves())
     }
 
     /// Whether the file that the bytes are in is as it was when they were hashed.

@@ -11,6 +11,7 @@ use crate::{
     inner::{Inner, locked},
     limits::{NAME_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN},
     partial::Partial,
+    reader::readable,
     receive::is_stale,
     row::{BlobRow, PartialPlace, PartialRow, Place, SegmentRow, decode_ranges, id_of, pin_key},
 };
@@ -573,7 +574,7 @@ impl Inner {
                 .ok_or_else(|| StoreError::corrupt("a row of the damage table"))?,
             _ => RangeSet::new(),
         };
-        let held = if is_stale(row) { RangeSet::new() } else { damaged.complement(leaves) };
+        let held = if is_stale(row) { RangeSet::new() } else { readable(&damaged, leaves) };
         let place = match row.places.first() {
             Some(Place::External(external)) => {
                 BlobPlace::External(self.external_path(external.root, &external.rel))

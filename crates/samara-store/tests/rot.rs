@@ -442,3 +442,37 @@ fn a_reader_from_before_a_removal_condemns_nothing_that_came_back() {
         assert_eq!(store.reader(&id).unwrap().unwrap().read(0..size as u64).unwrap(), data);
     }
 }
+
+#[test]
+fn a_leaf_that_was_fetched_again_is_held_once_its_group_is() {
+    let (disk, _) = prepared();
+    let holder = Holder::new(bytes(20_000, 5));
+    let store = open(&disk);
+    disk.write_file(Path::new("/home/g"), &holder.data, true).unwrap();
+    let root = store.root(Path::new("/home")).unwrap();
+    store.share_in_place(root, b"g", &mut |_| ()).unwrap();
+    let mut rotten = holder.data.clone();
+    rotten[0] ^= 1;
+    disk.write_file(Path::new("/home/g"), &rotten, false).unwrap();
+    let reader = store.reader(&holder.id).unwrap().unwrap();
+    assert!(matches!(reader.read(0..20_000), Err(ReadError::Damaged { .. })));
+
+    let receiver = store.receive(&holder.id, 20_000, &Target::Segments).unwrap();
+    let fetch = |leaves: core::ops::Range<u64>| {
+        let known = receiver.known();
+        let group = GroupLog2::new(0).unwrap();
+        let (proof, data) = holder.send(group, &leaves, &known);
+        receiver.ingest(group, leaves.start, &known, &proof, &data).unwrap();
+    };
+    for leaf in 1..16 {
+        fetch(leaf..leaf + 1);
+    }
+    // The outboard proves 16 leaves together, and one of them is damaged.
+    let reader = store.reader(&holder.id).unwrap().unwrap();
+    assert_eq!(reader.held(), RangeSet::from(16..20));
+    assert_eq!(store.stat(&holder.id).unwrap().unwrap().held, RangeSet::from(16..20));
+    fetch(0..1);
+    let reader = store.reader(&holder.id).unwrap().unwrap();
+    assert_eq!(reader.held(), RangeSet::from(0..20));
+    assert_eq!(reader.read(0..20_000).unwrap(), holder.data);
+}
