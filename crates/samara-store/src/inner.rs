@@ -23,7 +23,7 @@ use crate::{
     reader::ReaderCache,
     roots::Roots,
     row::{Extent, RootId, SegmentRow},
-    segment::{Append, SegmentFiles, Writer, pieces},
+    segment::{Append, SEGMENTS_DIR, SegmentFiles, Writer, pieces},
 };
 use crate::{record::stride, row::Loc};
 
@@ -496,15 +496,24 @@ impl Inner {
         }
         let emptied: BTreeSet<u32> = work.freed.iter().map(|extent| extent.loc.segment).collect();
         let open = self.writer().open_number();
+        let mut removed = Vec::new();
         for number in emptied.into_iter().filter(|number| open != Some(*number)) {
             let row = self.get(Table::Segments, &number.to_be_bytes());
             let row = row.ok().flatten().and_then(|row| SegmentRow::decode(&row));
             if row.is_some_and(|row| row.live == 0) {
-                // The row goes with the next batch; a row without its file is harmless.
                 locked(&self.files).forget(number);
                 if self.dir.remove(&crate::segment::segment_path(number)).is_ok() {
-                    self.pending().delete(Table::Segments, &number.to_be_bytes());
+                    removed.push(number);
                 }
+            }
+        }
+        //= rfcs/0009-store.md#store-22
+        //# A store MUST make the removal of a segment file durable before it commits the removal of that segment's row.
+        // A row without its file is harmless.
+        if !removed.is_empty() && self.dir.sync_names(SEGMENTS_DIR).is_ok() {
+            let mut pending = self.pending();
+            for number in removed {
+                pending.delete(Table::Segments, &number.to_be_bytes());
             }
         }
     }

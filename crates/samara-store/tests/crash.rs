@@ -274,3 +274,28 @@ fn a_full_disk_at_every_call_loses_nothing_and_the_work_can_be_done_again() {
     }
     assert!(at > CALLS_MIN, "the workload has only {at} calls");
 }
+
+//= rfcs/0009-store.md#store-22
+//= type=test
+//# A store MUST make the removal of a segment file durable before it commits the removal of that segment's row.
+#[test]
+fn what_was_removed_stays_away_once_its_segment_is_gone() {
+    let disk = MemDisk::new();
+    let store = open(&disk);
+    let small = store.put(&bytes(2_000, 1)).unwrap();
+    // Fills the first segment, so that another one is written to.
+    let large = store.put(&bytes(1_100_000, 2)).unwrap();
+    store.checkpoint().unwrap();
+    for id in [small, large] {
+        assert!(store.remove(&id).unwrap());
+    }
+    // Commits the removal and deletes the file; the next one deletes its row.
+    store.checkpoint().unwrap();
+    store.checkpoint().unwrap();
+    drop(store);
+    // The name of the file is back, if nobody made sure of its end.
+    disk.crash(None);
+    let store = open(&disk);
+    assert_eq!(store.list(None, 10).unwrap(), []);
+    assert_eq!(store.recovery().blobs_adopted, 0);
+}
