@@ -361,9 +361,9 @@ impl Complete {
         Err(ReadError::Changed { path })
     }
 
-    /// Whether the place that the bytes are read from is still one of the blob's.
+    /// Whether the bytes and their proofs are still read from where the blob has them.
     fn reads_from(&self, row: &BlobRow) -> bool {
-        row.places.iter().any(|place| match (&self.source, place) {
+        let place = |place: &Place| match (&self.source, place) {
             (Source::Record(loc), Place::Record(found)) => loc == found,
             (Source::Extents, Place::Extents) => true,
             (Source::File(_), Place::External(found)) => {
@@ -372,7 +372,8 @@ impl Complete {
                 })
             }
             _ => false,
-        })
+        };
+        row.outboard == self.outboard.outboard && row.places.iter().any(place)
     }
 
     /// Reads whole units, with what was fetched again laid over, and says whether all bytes were

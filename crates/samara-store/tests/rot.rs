@@ -421,21 +421,28 @@ fn a_writer_that_is_not_ours_is_noticed_by_size_and_time() {
 
 #[test]
 fn a_reader_from_before_a_removal_condemns_nothing_that_came_back() {
-    for size in [700, 40_000] {
+    // The largest has its bytes in several records, as it has when it is put again.
+    for (size, put_again) in [(700, false), (40_000, false), (40_000, true), (1_064_961, true)] {
         let (disk, _) = prepared();
         let store = open(&disk);
         let data = bytes(size, 77);
         let id = store.put(&data).unwrap();
+        // Keeps the segment of the outboard from being deleted.
+        store.put(&bytes(10, 5)).unwrap();
         let old = store.reader(&id).unwrap().unwrap();
         assert!(store.remove(&id).unwrap());
-        // Its space is given back.
+        if put_again {
+            store.put(&data).unwrap();
+        } else {
+            disk.write_file(Path::new("/home/g"), &data, true).unwrap();
+            let root = store.root(Path::new("/home")).unwrap();
+            store.share_in_place(root, b"g", &mut |_| ()).unwrap();
+        }
+        // The space of the first copy is given back.
         store.checkpoint().unwrap();
-        disk.write_file(Path::new("/home/g"), &data, true).unwrap();
-        let root = store.root(Path::new("/home")).unwrap();
-        store.share_in_place(root, b"g", &mut |_| ()).unwrap();
 
         // What it read from is gone; what is held now is somewhere else, and sound.
-        let read = old.read(0..data.len() as u64);
+        let read = old.read(size as u64 - 1..size as u64);
         assert!(matches!(read, Err(ReadError::NotHeld { .. })), "{size}: {read:?}");
         let stat = store.stat(&id).unwrap().unwrap();
         assert!(stat.complete && stat.damaged.is_empty(), "{size}: {stat:?}");
