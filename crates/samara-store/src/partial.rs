@@ -369,6 +369,10 @@ impl Partial {
                 *verifier = Verifier::new(self.id, self.size);
             }
         }
+        if state.closed {
+            // Rows and patches are those of what came in its place.
+            return;
+        }
         drop(state);
         // If this fails, the old copies are found damaged once more.
         let _ = inner.drop_patches(self.id, Tree::new(self.size), leaves);

@@ -424,3 +424,27 @@ fn many_threads_receive_small_files_into_the_same_directories() {
         assert_eq!(reader.read(0..at).unwrap(), data);
     }
 }
+
+#[test]
+fn a_reader_of_what_was_given_up_is_in_no_new_receives_way() {
+    let disk = MemDisk::new();
+    let store = open(&disk);
+    let holder = Holder::new(bytes(65_537, 3));
+    let receive = || {
+        let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();
+        let known = receiver.known();
+        let (proof, data) = holder.send(GroupLog2::KIB16, &(0..64), &known);
+        receiver.ingest(GroupLog2::KIB16, 0, &known, &proof, &data).unwrap();
+    };
+    receive();
+    let old = store.reader(&holder.id).unwrap().unwrap();
+    assert!(store.remove(&holder.id).unwrap());
+    store.checkpoint().unwrap();
+    assert!(old.read(0..1024).is_err(), "its bytes were given back");
+
+    receive();
+    store.checkpoint().unwrap();
+    let reader = store.reader(&holder.id).unwrap().expect("received again");
+    assert_eq!(reader.held(), RangeSet::from(0..64));
+    assert_eq!(reader.read(0..65_536).unwrap(), holder.data[..65_536]);
+}
