@@ -243,6 +243,52 @@ fn a_false_size_beside_a_sound_source_spoils_nothing() {
 }
 
 #[test]
+fn a_range_beyond_a_size_that_is_false_is_not_there_for_the_asking() {
+    for claim in [None, Some(0), Some(1), Some(150_000)] {
+        for hint in [None, Some(0), Some(1), Some(90_000), Some(200_000)] {
+            let mut world = World::default();
+            let (getter, liar, sound) = (world.add(1), world.add(2), world.add(3));
+            let data = blob(200_000);
+            let id = world.hold(liar, &data);
+            world.hold(sound, &data);
+            if let Some(claim) = claim {
+                world.node(liar).malice = Malice::Size(claim);
+            }
+            world.connect(getter, liar);
+            world.run_for(Duration::from_secs(1));
+            let mut spec = WantSpec::new(id, [liar, sound]);
+            spec.size = hint;
+            spec.ranges = Some(RangeSet::from(160..170));
+            let want = world.want(getter, spec);
+            world.run_for(Duration::from_secs(1));
+            world.reachable(getter, sound);
+            let case = format!("claim {claim:?}, hint {hint:?}");
+            assert_eq!(world.verdict(getter, want, MINUTE), Some(Verdict::Complete), "{case}");
+            let data = &world.node(getter).receiving[&id].data;
+            assert!((160..170).all(|leaf| data.contains_key(&leaf)), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_range_beyond_the_end_is_complete_once_the_end_is_proven() {
+    let mut world = World::default();
+    let (getter, source) = (world.add(1), world.add(2));
+    let id = world.hold(source, &blob(100_000));
+    world.connect(getter, source);
+    for hint in [None, Some(100_000), Some(99), Some(1 << 30)] {
+        let mut spec = WantSpec::new(id, [source]);
+        spec.size = hint;
+        spec.ranges = Some(RangeSet::from(500..600));
+        let want = world.want(getter, spec);
+        let verdict = world.verdict(getter, want, MINUTE);
+        assert_eq!(verdict, Some(Verdict::Complete), "hint {hint:?}");
+        let receiving = &world.node(getter).receiving[&id];
+        assert!(receiving.verifier.size_proven(), "hint {hint:?}");
+    }
+}
+
+#[test]
 fn a_size_above_the_limit_is_refused() {
     let mut world = World::default();
     let (getter, source) = (world.add(1), world.add(2));

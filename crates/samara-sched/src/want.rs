@@ -185,6 +185,19 @@ impl Standings {
     }
 }
 
+/// What has to be held for a want to be complete, if the blob is of this size. What lies beyond the
+/// end is not there to be had, but that must be proven: by the last leaf.
+fn demand(spec: &WantSpec, size: Option<u64>) -> RangeSet {
+    let all = || RangeSet::from(0..LEAVES_END);
+    let wanted = spec.ranges.as_ref().map_or_else(all, |ranges| ranges.within(&(0..LEAVES_END)));
+    let Some(end) = size.map(leaves) else { return wanted };
+    let mut demand = wanted.within(&(0..end));
+    if wanted.end() > end {
+        demand.insert(end - 1..end);
+    }
+    demand
+}
+
 /// A want that has not ended.
 #[derive(Debug)]
 pub(crate) struct Want {
@@ -212,11 +225,7 @@ pub(crate) struct Want {
 
 impl Want {
     pub(crate) fn new(spec: WantSpec, now: Instant) -> Self {
-        let mut missing = spec.ranges.clone().unwrap_or_else(|| RangeSet::from(0..LEAVES_END));
-        missing = missing.difference(&spec.held).within(&(0..LEAVES_END));
-        if let Some(size) = spec.size {
-            missing = missing.within(&(0..leaves(size)));
-        }
+        let missing = demand(&spec, spec.size).difference(&spec.held);
         let mut standings = Standings(Vec::with_capacity(spec.sources.len()));
         for peer in &spec.sources {
             standings.add(*peer);
@@ -246,13 +255,14 @@ impl Want {
 
     /// Takes a new belief about the size: what lies beyond the end is wanted no longer.
     pub(crate) fn set_size(&mut self, size: u64, from: PeerId) {
-        let wanted = self.spec.ranges.clone().unwrap_or_else(|| RangeSet::from(0..LEAVES_END));
+        let demand = demand(&self.spec, Some(size));
         self.missing = if self.size.is_some_and(|old| old < size) {
             // A smaller claim had cut the end off: bring it back.
-            let beyond = wanted.within(&(self.leaves()..leaves(size)));
-            self.missing.union(&beyond)
+            let beyond = demand.within(&(self.leaves()..leaves(size)));
+            self.missing.intersection(&demand).union(&beyond)
         } else {
-            self.missing.within(&(0..leaves(size)))
+            let last = demand.within(&(leaves(size) - 1..leaves(size)));
+            self.missing.intersection(&demand).union(&last.difference(&self.known))
         };
         self.size = Some(size);
         self.size_from = Some(from);
@@ -260,7 +270,7 @@ impl Want {
 
     /// Starts over: what was proven under a false size is proven under no size.
     pub(crate) fn forget_size(&mut self) {
-        self.missing = self.spec.ranges.clone().unwrap_or_else(|| RangeSet::from(0..LEAVES_END));
+        self.missing = demand(&self.spec, None);
         self.known = RangeSet::new();
         self.size = None;
         self.size_from = None;
