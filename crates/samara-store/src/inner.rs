@@ -408,7 +408,11 @@ impl Inner {
         let numbers: BTreeSet<u32> = segments.keys().chain(live.keys()).copied().collect();
         for number in numbers {
             let key = number.to_be_bytes();
-            let row = self.index.get(Table::Segments, &key)?;
+            // What the batch says comes first: recovery has moved the end of the indexed part there.
+            let row = match batch.get(Table::Segments, &key) {
+                Some(changed) => changed.cloned(),
+                None => self.index.get(Table::Segments, &key)?,
+            };
             let mut row = row.and_then(|row| SegmentRow::decode(&row)).unwrap_or_default();
             if let Some((_, end)) = segments.get(&number) {
                 row.end = row.end.max(*end);

@@ -299,3 +299,47 @@ fn what_was_removed_stays_away_once_its_segment_is_gone() {
     assert_eq!(store.list(None, 10).unwrap(), []);
     assert_eq!(store.recovery().blobs_adopted, 0);
 }
+
+//= rfcs/0009-store.md#store-5
+//= type=test
+//# After any crash a store MUST hold everything that it acknowledged.
+#[test]
+fn what_was_recovered_stays_when_a_neighbour_is_removed() {
+    let disk = MemDisk::new();
+    let store = open(&disk);
+    let holder = &HOLDERS[1];
+    let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();
+    let take = |range: core::ops::Range<u64>| {
+        let known = receiver.known();
+        let (proof, data) = holder.send(GroupLog2::KIB16, &range, &known);
+        receiver.ingest(GroupLog2::KIB16, range.start, &known, &proof, &data).unwrap();
+    };
+    take(0..16);
+    store.checkpoint().unwrap();
+    // Since then, with no checkpoint: a blob, a part of the receive, and another blob.
+    let gone = store.put(&bytes(2_000, 1)).unwrap();
+    take(16..32);
+    let kept = store.put(&bytes(3_000, 2)).unwrap();
+    // A read brings what is buffered to the disk.
+    assert!(store.reader(&kept).unwrap().unwrap().read(0..1).is_ok());
+    drop(receiver);
+    drop(store);
+    disk.power_on();
+
+    let store = open(&disk);
+    assert_eq!(store.recovery().blobs_adopted, 2);
+    assert!(store.recovery().bytes_recovered > 0);
+    let usage = store.usage().unwrap();
+    assert!(usage.segment_live_bytes <= usage.segment_bytes, "{usage:?}");
+    assert!(store.remove(&gone).unwrap());
+    store.checkpoint().unwrap();
+    drop(store);
+
+    // The hole that is left must not be taken for the end of the segment.
+    let store = open(&disk);
+    assert!(store.stat(&gone).unwrap().is_none(), "what was removed stays away");
+    let reader = store.reader(&kept).unwrap().unwrap();
+    assert_eq!(reader.read(0..3_000).unwrap(), bytes(3_000, 2));
+    let reader = store.reader(&holder.id).unwrap().unwrap();
+    assert_eq!(reader.read(0..32 * 1024).unwrap(), holder.data[..32 * 1024]);
+}
