@@ -6,7 +6,7 @@ mod world;
 use core::time::Duration;
 
 use samara_base::{RangeSet, leaves};
-use samara_mesh::io::MeshEvent;
+use samara_mesh::{MeshConfig, io::MeshEvent};
 use samara_sched::{Event, Fault, Verdict, Waiting, WantSpec};
 use world::{Malice, World, blob, peer};
 
@@ -194,6 +194,29 @@ fn a_liar_is_muted_and_named() {
         assert_eq!(world.verdict(getter, want, MINUTE), Some(Verdict::Complete), "{malice:?}");
         assert!(world.received(getter, id) == data, "{malice:?}");
     }
+}
+
+//= rfcs/0007-transfer.md#xfer-12
+//= type=test
+//# A getter MUST send CANCEL for each open request of a want that has ended before its data was sent.
+#[test]
+fn the_request_whose_proof_was_false_is_cancelled_too() {
+    let mut world = World::with_rate(1_000_000);
+    // A short queue: what is not yet sent is still with the source.
+    let config = MeshConfig { queue_bytes: 1, ..MeshConfig::default() };
+    let (getter, liar) = (world.add(1), world.add_with(2, config));
+    let data = blob(1_000_000);
+    let id = world.hold(liar, &data);
+    world.node(liar).malice = Malice::FlipProof;
+    world.connect(getter, liar);
+    let mut spec = WantSpec::new(id, [liar]);
+    spec.size = Some(1_000_000);
+    let want = world.want(getter, spec);
+    let verdict = world.verdict(getter, want, MINUTE);
+    assert!(matches!(verdict, Some(Verdict::ProviderLied { .. })), "{verdict:?}");
+    // What is in the queue of the link is on its way; nothing is read for it any more.
+    world.run_for(Duration::from_millis(20));
+    assert_eq!(world.node(liar).mesh.serving(), 0, "every open request was cancelled");
 }
 
 #[test]

@@ -365,8 +365,9 @@ impl Scheduler {
         let Some(flight) = self.requests.get(&request) else { return };
         let (id, peer) = (flight.want, flight.peer);
         self.drop_arrived(request, &leaves);
-        self.give_back(request);
+        // Before the request is given back, so that the source is told to stop.
         self.lied(id, peer, &RangeSet::new(), true);
+        self.give_back(request);
         self.settle(now);
     }
 
