@@ -237,6 +237,9 @@ impl Mesh {
         }
         let result = match Message::decode(frame.kind, frame.body) {
             Ok(Some(message)) => self.handle_message(link, lane, message),
+            Ok(None) if session.state == SessionState::Opening => {
+                Err(CloseReason::Protocol("a frame before HELLO"))
+            }
             Ok(None) => Ok(()),
             Err(_) => Err(CloseReason::Protocol("a frame that can't be decoded")),
         };

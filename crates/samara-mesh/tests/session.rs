@@ -258,10 +258,12 @@ fn what_the_table_does_not_allow_closes() {
         script.hear_raw(RawFrame { kind: raw.0, body: Bytes::from_static(raw.1) });
         assert!(script.protocol_violation(), "{raw:?}");
     }
-    // An unknown odd kind is skipped.
-    let mut script = Script::open();
-    script.hear_raw(RawFrame { kind: 0x7f, body: Bytes::from_static(b"later") });
-    assert_eq!(script.state(), Some(SessionState::Open));
+    // An unknown odd kind is skipped, but it is no HELLO.
+    for (mut script, skipped) in [(Script::open(), true), (Script::new(), false)] {
+        script.hear_raw(RawFrame { kind: 0x7f, body: Bytes::from_static(b"later") });
+        assert_eq!(script.state() == Some(SessionState::Open), skipped);
+        assert_eq!(script.protocol_violation(), !skipped);
+    }
 }
 
 //= rfcs/0005-session.md#sess-5
