@@ -7,7 +7,7 @@ use samara_base::{Instant, PeerId, RangeSet};
 use super::{Event, LIARS_MAX, Output, Scheduler, assign::offered};
 use crate::{
     limits::SchedulerLimits,
-    request::SourceId,
+    request::{InFlight, SourceId},
     source::Source,
     verdict::{Blame, Fault, Verdict, Waiting},
     want::{Standing, Want, WantId},
@@ -137,10 +137,16 @@ impl Scheduler {
         if !connected.is_empty() {
             want.reachable = now;
         }
+        // A request of which everything has come and been verified has nothing left to bring: a source
+        // that keeps its END back does not keep back the verdict.
+        let waits = want.requests.iter().any(|request| {
+            let brings = |flight: &InFlight| !flight.open.is_empty() || !flight.arrived.is_empty();
+            self.requests.get(request).is_some_and(brings)
+        });
         let cannot = |peer: &PeerId, standing: &Standing| {
             standing.cannot(&want.missing) || distrusted(&self.lies, &self.limits, peer)
         };
-        let reason = if !want.requests.is_empty() {
+        let reason = if waits {
             let stalled = |peer| live(&self.sources, peer).all(|live| live.stalled);
             let stalled = connected.iter().all(|(peer, _)| stalled(peer));
             stalled.then_some(Waiting::Link)
@@ -155,8 +161,8 @@ impl Scheduler {
         } else {
             Some(Waiting::Budget)
         };
-        let everybody = want.requests.is_empty()
-            && want.standings.iter().all(|(peer, standing)| cannot(peer, standing));
+        let everybody =
+            !waits && want.standings.iter().all(|(peer, standing)| cannot(peer, standing));
         if reason != want.waiting {
             want.waiting = reason;
             self.outputs.push_back(Output::Event(Event::Waiting { want: id, reason }));
