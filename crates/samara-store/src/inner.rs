@@ -511,7 +511,7 @@ impl Inner {
                 }
             }
         }
-        //= rfcs/0009-store.md#store-22
+        //= rfcs/0009-store.md#store-27
         //# A store MUST make the removal of a segment file durable before it commits the removal of that segment's row.
         // A row without its file is harmless.
         if !removed.is_empty() && self.dir.sync_names(SEGMENTS_DIR).is_ok() {

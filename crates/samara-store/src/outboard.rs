@@ -123,7 +123,7 @@ impl<S: ReadValues> CvSource for Whole<'_, S> {
     type Error = NotWhole;
 
     fn read_cvs(&self, first_group: u64, out: &mut [Cv]) -> Result<(), NotWhole> {
-        //= rfcs/0009-store.md#store-22
+        //= rfcs/0009-store.md#store-26
         //# A store MUST stop at the first byte that is missing when it merges an outboard or reads a blob to make one.
         match self.0.read_values(first_group, out) {
             Ok(true) => Ok(()),

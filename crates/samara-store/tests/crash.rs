@@ -275,7 +275,7 @@ fn a_full_disk_at_every_call_loses_nothing_and_the_work_can_be_done_again() {
     assert!(at > CALLS_MIN, "the workload has only {at} calls");
 }
 
-//= rfcs/0009-store.md#store-22
+//= rfcs/0009-store.md#store-27
 //= type=test
 //# A store MUST make the removal of a segment file durable before it commits the removal of that segment's row.
 #[test]

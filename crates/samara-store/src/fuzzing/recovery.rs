@@ -272,7 +272,7 @@ mod tests {
         recovery(&input);
     }
 
-    //= rfcs/0009-store.md#store-22
+    //= rfcs/0009-store.md#store-26
     //= type=test
     //# A store MUST stop at the first byte that is missing when it merges an outboard or reads a blob to make one.
     #[test]
