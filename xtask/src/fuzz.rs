@@ -7,9 +7,13 @@
 mod targets;
 mod vectors;
 
+use core::{fmt, num::NonZero};
 use std::{
+    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
@@ -33,10 +37,12 @@ const SEEDS_MAX: usize = 64;
 /// So many of them at most were found by the fuzzer; the others were put there by hand.
 const FOUND_MAX: usize = 32;
 
-/// `cargo xtask fuzz [run|list|replay|seed|minimise] [TARGET...] [--seconds N] [--sanitizer NAME]`.
+/// `cargo xtask fuzz [run|list|replay|seed|minimise] [TARGET...] [--seconds N] [--jobs N]
+/// [--sanitizer NAME]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let command = args.subcommand(&["run", "list", "replay", "seed", "minimise"]);
     let seconds = args.option("--seconds")?.unwrap_or(SECONDS);
+    let jobs = args.option("--jobs")?.unwrap_or(1);
     let sanitizer = args.option("--sanitizer")?.unwrap_or_else(|| "address".to_owned());
     let mut names = args.positionals();
     args.finish()?;
@@ -55,7 +61,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
             ([target], Some(file)) => minimise(target, Path::new(&file), seconds, &sanitizer),
             _ => bail!("name a target and the file with the input that makes it fail"),
         },
-        _ => run(&targets, seconds, &sanitizer),
+        _ => run(&targets, seconds, &sanitizer, jobs).map(drop),
     }
 }
 
@@ -67,7 +73,8 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
 pub(crate) fn smoke(seconds: u64) -> Result<()> {
     let targets = targets::all()?;
     replay(&targets)?;
-    run(&targets, seconds, "address")
+    let jobs = thread::available_parallelism().map_or(1, NonZero::get);
+    run(&targets, seconds, "address", jobs).map(drop)
 }
 
 fn select(all: Vec<Target>, names: &[String]) -> Result<Vec<Target>> {
@@ -115,21 +122,90 @@ fn fuzzer(binaries: &Path, target: &Target, limits: &Limits) -> Result<Cmd> {
         .args(limits.flags(&target.name)?))
 }
 
-fn run(targets: &[Target], seconds: u64, sanitizer: &str) -> Result<()> {
+/// Fuzzes all targets, `jobs` at a time, and says what each did.
+fn run(targets: &[Target], seconds: u64, sanitizer: &str, jobs: usize) -> Result<Vec<Stats>> {
     require_generated(targets)?;
     vectors::spread()?;
     let limits = Limits::read()?;
     let binaries = build(sanitizer)?;
+    let mut commands = VecDeque::new();
     for target in targets {
-        fuzzer(&binaries, target, &limits)?
+        let fuzzer = fuzzer(&binaries, target, &limits)?
             .arg(format!("-max_total_time={seconds}"))
             .args(["-print_final_stats=1", "-verbosity=0"])
-            .args([corpus_dir(&target.name), seeds_dir(&target.name)])
-            .run()
-            .with_context(|| format!("the fuzz target {} found something", target.name))?;
+            .args([corpus_dir(&target.name), seeds_dir(&target.name)]);
+        commands.push_back((target, fuzzer));
     }
-    eprintln!("fuzz: {} targets clean, {seconds} s each", targets.len());
-    Ok(())
+    let waiting = Mutex::new(commands);
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((target, fuzzer)) = next() {
+            let (passed, output) = fuzzer.output()?;
+            if !passed {
+                eprintln!("{output}");
+                bail!("the fuzz target {} found something", target.name);
+            }
+            let stats = Stats::parse(&target.name, seconds, &output);
+            eprintln!("{stats}");
+            done.push(stats);
+        }
+        Ok(done)
+    };
+    let results: Vec<Result<Vec<Stats>>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
+    });
+    let mut all = Vec::new();
+    for result in results {
+        all.extend(result?);
+    }
+    all.sort_by(|a, b| a.target.cmp(&b.target));
+    eprintln!("fuzz: {} targets clean, {seconds} s each", all.len());
+    Ok(all)
+}
+
+/// What a target did in a run.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    pub(crate) target: String,
+    pub(crate) seconds: u64,
+    /// Inputs that it looked at.
+    pub(crate) inputs: u64,
+    /// Unit: MiB.
+    peak: u64,
+}
+
+impl Stats {
+    /// Reads libFuzzer's final statistics.
+    fn parse(target: &str, seconds: u64, output: &str) -> Self {
+        let number = |name: &str| {
+            let start = format!("stat::{name}:");
+            let line = output.lines().rev().find_map(|line| line.strip_prefix(&start));
+            line.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        };
+        Self {
+            target: target.to_owned(),
+            seconds,
+            inputs: number("number_of_executed_units"),
+            peak: number("peak_rss_mb"),
+        }
+    }
+
+    /// Inputs per second.
+    pub(crate) const fn rate(&self) -> u64 {
+        match self.seconds {
+            0 => 0,
+            seconds => self.inputs / seconds,
+        }
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, inputs, peak, .. } = self;
+        write!(f, "{target:20} {inputs:>12} inputs {:>9}/s  {peak:>4} MiB", self.rate())
+    }
 }
 
 /// Looks for a shorter input that makes a target fail, and leaves it in `fuzz/artifacts`.

@@ -49,8 +49,8 @@ usage: cargo xtask COMMAND [OPTIONS]
                                 change the code in a copy of the tree, a little at a time: a test has to fail
   coverage [PACKAGE...] [--html]
                                 lines and regions that the tests of a crate run, and the lines that none runs
-  fuzz [run] [TARGET...] [--seconds N]
-                                fuzz all targets, or some, N seconds each (default 60)
+  fuzz [run] [TARGET...] [--seconds N] [--jobs N] [--sanitizer NAME]
+                                fuzz all targets, or some, N seconds each (default 60), N at a time
   fuzz list | replay [TARGET...] | seed [TARGET...]
                                 name the targets; run the seeds on stable; refill fuzz/seeds from fuzz/corpus
   fuzz minimise TARGET FILE     look for a shorter input that makes the target fail
