@@ -4,16 +4,20 @@
 //! fuzzing functions, and only what the tests of the same crate run. `xtask/coverage.toml` has the
 //! goals.
 
+mod llvm;
 mod report;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use self::report::Report;
+pub(crate) use self::{
+    llvm::Llvm,
+    report::{HEAD, Report},
+};
 use crate::{
     args::Args,
-    sh::{self, Cmd, cargo, cmd, require},
+    sh::{self, cargo, require},
     text,
     workspace::{self, Package},
 };
@@ -47,7 +51,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
             below.push(name);
         }
     }
-    println!("{}", report::HEAD);
+    println!("{HEAD}");
     table.iter().for_each(|row| println!("{row}"));
     if below.is_empty() { Ok(()) } else { bail!("below the goal: {}", below.join(", ")) }
 }
@@ -62,48 +66,6 @@ fn goals(text: &str) -> Result<BTreeMap<String, f64>> {
         Ok((package.clone(), goal))
     };
     table.iter().map(goal).collect()
-}
-
-/// The tools of LLVM that read what the compiler's instrumentation writes.
-struct Llvm {
-    /// The end of their names; `None`: rustup has them, and cargo-llvm-cov finds them itself.
-    suffix: Option<String>,
-}
-
-impl Llvm {
-    /// The component of rustup, or the distribution's tools of the same version of LLVM.
-    fn find() -> Result<Self> {
-        let libraries = cmd("rustc").args(["--print", "target-libdir"]).read()?;
-        if Path::new(libraries.trim()).with_file_name("bin").join("llvm-profdata").exists() {
-            return Ok(Self { suffix: None });
-        }
-        let version = cmd("rustc").arg("-vV").read()?;
-        let major = major(&version).context("rustc -vV names no version of LLVM")?;
-        for tool in ["llvm-cov", "llvm-profdata"] {
-            require(
-                &format!("{tool} {major}"),
-                cmd(format!("{tool}-{major}")).arg("--version"),
-                &format!("apt-get install llvm-{major}, or rustup component add llvm-tools"),
-            )?;
-        }
-        Ok(Self { suffix: Some(format!("-{major}")) })
-    }
-
-    /// A command of cargo-llvm-cov.
-    fn cargo(&self, subcommand: &str) -> Cmd {
-        let command = cargo("llvm-cov").arg(subcommand).args(["--profile", "measure"]);
-        match &self.suffix {
-            None => command,
-            Some(suffix) => command
-                .env("LLVM_COV", format!("llvm-cov{suffix}"))
-                .env("LLVM_PROFDATA", format!("llvm-profdata{suffix}")),
-        }
-    }
-}
-
-/// The major version of the compiler's LLVM.
-fn major(version: &str) -> Option<&str> {
-    version.lines().find_map(|line| line.strip_prefix("LLVM version: "))?.split('.').next()
 }
 
 /// Runs the tests of a package.
@@ -138,12 +100,6 @@ fn measure(package: &Package, llvm: &Llvm, html: bool) -> Result<Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_compilers_llvm_is_found_by_its_major_version() {
-        assert_eq!(major("rustc 1.95.0\nhost: x\nLLVM version: 22.1.2\n"), Some("22"));
-        assert_eq!(major("rustc 1.95.0\n"), None);
-    }
 
     #[test]
     fn a_goal_is_a_part_of_the_lines_of_a_package_that_is_there() {

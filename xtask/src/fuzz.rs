@@ -4,6 +4,7 @@
 //! decoder with a fuzzing function can't be forgotten. libFuzzer needs unstable compiler flags;
 //! `RUSTC_BOOTSTRAP=1` lets the stable compiler take them.
 
+mod cover;
 mod targets;
 mod vectors;
 
@@ -37,13 +38,14 @@ const SEEDS_MAX: usize = 64;
 /// So many of them at most were found by the fuzzer; the others were put there by hand.
 const FOUND_MAX: usize = 32;
 
-/// `cargo xtask fuzz [run|list|replay|seed|minimise] [TARGET...] [--seconds N] [--jobs N]
+/// `cargo xtask fuzz [run|list|replay|seed|cover|minimise] [TARGET...] [--seconds N] [--jobs N]
 /// [--sanitizer NAME]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
-    let command = args.subcommand(&["run", "list", "replay", "seed", "minimise"]);
+    let command = args.subcommand(&["run", "list", "replay", "seed", "cover", "minimise"]);
     let seconds = args.option("--seconds")?.unwrap_or(SECONDS);
     let jobs = args.option("--jobs")?.unwrap_or(1);
     let sanitizer = args.option("--sanitizer")?.unwrap_or_else(|| "address".to_owned());
+    let lines = args.flag("--lines");
     let mut names = args.positionals();
     args.finish()?;
     let file = if command.as_deref() == Some("minimise") { names.pop() } else { None };
@@ -57,6 +59,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         }
         "replay" => replay(&targets),
         "seed" => seed(&targets),
+        "cover" => cover::cover(&targets, lines),
         "minimise" => match (targets.as_slice(), file) {
             ([target], Some(file)) => minimise(target, Path::new(&file), seconds, &sanitizer),
             _ => bail!("name a target and the file with the input that makes it fail"),

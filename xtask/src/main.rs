@@ -53,6 +53,8 @@ usage: cargo xtask COMMAND [OPTIONS]
                                 fuzz all targets, or some, N seconds each (default 60), N at a time
   fuzz list | replay [TARGET...] | seed [TARGET...]
                                 name the targets; run the seeds on stable; refill fuzz/seeds from fuzz/corpus
+  fuzz cover [TARGET...] [--lines]
+                                how much of each crate the inputs of its targets run, and the lines that none runs
   fuzz minimise TARGET FILE     look for a shorter input that makes the target fail
   bench [CRATE] [-- ARGS...]    run the criterion benchmarks
   bench peers [--scenarios A,D,F,G] [--set NAME] [--programs samara,scp] [--reps N]

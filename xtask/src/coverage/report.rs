@@ -7,14 +7,14 @@ use anyhow::Result;
 use serde_json::Value;
 
 /// The head of the table of [`Report::row`].
-pub(super) const HEAD: &str = "crate                 lines            regions";
+pub(crate) const HEAD: &str = "crate                 lines            regions";
 
 /// First line, first column, last line, last column.
 type Region = [u64; 4];
 
 /// Lines and regions of one package, by file.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     /// By path below `src`.
     files: BTreeMap<String, File>,
 }
@@ -29,7 +29,7 @@ struct File {
 
 impl Report {
     /// Takes the lines of the files below `sources` from an export in the form of lcov.
-    pub(super) fn add_lines(&mut self, lcov: &str, sources: &str) {
+    pub(crate) fn add_lines(&mut self, lcov: &str, sources: &str) {
         let mut file = None;
         for line in lcov.lines() {
             if let Some(path) = line.strip_prefix("SF:") {
@@ -47,7 +47,7 @@ impl Report {
     }
 
     /// Takes the regions of the files below `sources` from an export as JSON.
-    pub(super) fn add_regions(&mut self, json: &Value, sources: &str) {
+    pub(crate) fn add_regions(&mut self, json: &Value, sources: &str) {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         for function in list(&json["data"]).iter().flat_map(|data| list(&data["functions"])) {
             let names = list(&function["filenames"]);
@@ -65,7 +65,7 @@ impl Report {
     }
 
     /// Takes out what lies in modules of tests. `read` gives the text of a file below `src`.
-    pub(super) fn leave_out_tests(&mut self, read: impl Fn(&str) -> Result<String>) -> Result<()> {
+    pub(crate) fn leave_out_tests(&mut self, read: impl Fn(&str) -> Result<String>) -> Result<()> {
         for (path, file) in &mut self.files {
             for tests in test_modules(&read(path)?) {
                 file.lines.retain(|line, _| !tests.contains(line));
@@ -76,7 +76,7 @@ impl Report {
     }
 
     /// How much of the lines was run, from 0 to 1.
-    pub(super) fn lines_ratio(&self) -> f64 {
+    pub(crate) fn lines_ratio(&self) -> f64 {
         let (run, all) = self.lines();
         if all == 0 { 1.0 } else { run as f64 / all as f64 }
     }
@@ -86,7 +86,7 @@ impl Report {
     }
 
     /// The lines that no test runs, as `file:from-to`.
-    pub(super) fn bare(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn bare(&self) -> impl Iterator<Item = String> {
         self.files.iter().flat_map(|(path, file)| {
             let mut runs: Vec<(u64, u64)> = Vec::new();
             for (line, _) in file.lines.iter().filter(|(_, count)| **count == 0) {
@@ -103,7 +103,7 @@ impl Report {
     }
 
     /// One row of the table.
-    pub(super) fn row(&self, package: &str, goal: Option<f64>) -> String {
+    pub(crate) fn row(&self, package: &str, goal: Option<f64>) -> String {
         let shown = |(run, all): (usize, usize)| {
             let percent = 100.0 * run as f64 / all.max(1) as f64;
             format!("{:>9} {percent:5.1} %", format!("{run}/{all}"))

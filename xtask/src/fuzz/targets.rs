@@ -24,7 +24,7 @@ pub(crate) struct Target {
     /// `samara_wire::fuzzing::frame`.
     pub(crate) function: String,
     /// `samara-wire`.
-    package: String,
+    pub(super) package: String,
 }
 
 /// All `pub fn NAME(data: &[u8])` in `crates/*/src/fuzzing.rs` and `crates/*/src/fuzzing/`, by name.
