@@ -100,13 +100,13 @@ class Receiver:
         return self.pair_sent(node) + self.pairs(left) + self.pairs(right)
 
     def take(self, group, first, base, proof, data):
-        """(nodes that became held, nodes whose data is bad); Refused leaves all as it was (TREE-12)."""
+        """(nodes that became held, nodes whose data is bad); Refused leaves all as it was (TREE-12, TREE-21)."""
         end, last = first + max(1, -(-len(data) // 1024)), self.whole[1]
         self.unit, self.range, self.base = 1 << group, (first, end), base
         need(end <= last, "TREE-7: out of range")
         need(len(data) == min(1024 * end, self.size) - 1024 * first, "TREE-7: data length")
         need(first % self.unit == 0 and (end % self.unit == 0 or end == last), "TREE-7: not whole groups")
-        need(-(-(end - first) // self.unit) <= 65_536, "section Limits: groups in one transfer")
+        need(-(-(end - first) // self.unit) <= 65_536, "TREE-22: groups in one transfer")
         need(len(proof) == 64 * self.pairs(self.whole), "TREE-7: proof length")
         self.proof, self.at = proof, 0
         self.gone, self.new, self.due = [], {}, {}
@@ -118,7 +118,7 @@ class Receiver:
         for node, value in self.due.items():
             part = data[1024 * (node[0] - first):1024 * (node[1] - first)]
             if hashed(node, part, self.whole) == value:  # TREE-10
-                good.append(node)  # TREE-11
+                good.append(node)  # TREE-11, TREE-23
             else:
                 self.open[node] = value
                 bad.append(node)
