@@ -171,7 +171,8 @@ impl<S: CvSource + ?Sized> Walk<'_, S> {
         let at = self.checked.partition_point(|(piece, _)| piece.first() < node.first());
         match self.checked.get(at) {
             Some((piece, cv)) if *piece == node => return Ok(*cv),
-            Some((piece, _)) if piece.is_within(&node.range()) && piece.first() == node.first() => {
+            // Pieces are whole units that meet the range, so one inside the node starts where it does.
+            Some((piece, _)) if piece.is_within(&node.range()) => {
                 if let Some((left, right)) = node.children() {
                     let (left, right) = (self.value(left)?, self.value(right)?);
                     return Ok(merge(&left, &right, node == self.state.tree.root()));
@@ -194,7 +195,8 @@ impl State {
         range: &Range<u64>,
         data: &[u8],
     ) -> Result<RangeSet, EncodeError<S::Error>> {
-        if range.start >= range.end || self.span(range) != *range {
+        // Units are whole groups of 1 KiB at least, so this is a range inside the blob.
+        if !self.tree.is_aligned(GroupLog2::MIN, range) || self.span(range) != *range {
             return Err(EncodeError::Unaligned);
         }
         if !self.held.contains_range(range) {

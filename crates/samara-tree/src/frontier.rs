@@ -5,7 +5,7 @@ use samara_base::{BlobId, RangeSet};
 
 use crate::{
     Cv, CvSource, FrontierField, Node, OpenError, Verifier,
-    state::{Entry, STORED_LEAVES, State},
+    state::{Entry, State},
 };
 
 /// First bytes of an exported frontier.
@@ -75,11 +75,12 @@ impl Verifier {
         let open = RangeSet::from_iter(open);
         state.held = state.held.difference(&open);
         for (at, (first, entry)) in state.entries.iter().enumerate() {
-            // A group of held parts has a stored value of its own; it is not a frontier's business.
-            let whole = state.stored_node(*first);
+            // A group that is held has a stored value of its own, which is not a frontier's business;
+            // but for the one group of a blob without outboard.
+            let (node, whole) = (Node::new(*first, entry.end), state.stored_node(*first));
             if entry.held
-                && Node::new(*first, entry.end) != whole
                 && state.held.contains_range(&whole.range())
+                && (node != whole || state.tree.stored_cvs() > 0)
             {
                 return Err(wrong(HEADER_LEN + at * NODE_LEN, FrontierField::Node));
             }
@@ -154,11 +155,6 @@ fn parse_node(state: &State, from: u64, bytes: &[u8]) -> Option<(Node, Entry)> {
     let node = Node::new(first, first.checked_add(span)?.min(root.end()));
     // The same leaves have the same name: a node cut by the end has the level that it needs.
     if u64::from(node.level()) != level {
-        return None;
-    }
-    // A held node with a stored value of its own is the outboard's, not the frontier's.
-    let small = node != state.stored_node(first) && node.leaves() < STORED_LEAVES;
-    if held && !small && state.tree.stored_cvs() > 0 {
         return None;
     }
     Some((node, Entry { end: node.end(), cv, held }))

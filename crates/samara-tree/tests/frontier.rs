@@ -153,7 +153,7 @@ fn frontiers_that_break_a_rule_are_refused_at_the_place() {
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
     wrong(&flipped, u32::try_from(bytes.len() - 8).unwrap(), FrontierField::Check);
-    let cases: [(&[Name], u32); 12] = [
+    let cases: [(&[Name], u32); 14] = [
         (&[(1, 1, false)], 8),                  // not a multiple of its span
         (&[(69, 0, false)], 8),                 // behind the end
         (&[(64, 6, false)], 8),                 // cut by the end, and named by a larger level
@@ -166,6 +166,8 @@ fn frontiers_that_break_a_rule_are_refused_at_the_place() {
         (&[(0, 4, true)], 8),                   // held, and a whole stored group
         (&[(64, 3, true)], 8),                  // the same for the last, short group
         (&[(0, 3, true), (8, 3, true)], 8),     // held parts of a group that is complete
+        (&[(0, 5, true)], 8),                   // held, and two groups
+        (&[(0, 4, false), (16, 3, true), (24, 3, true)], 48), // the same at the second node
     ];
     for (nodes, offset) in cases {
         wrong(&frontier(nodes), offset, FrontierField::Node);

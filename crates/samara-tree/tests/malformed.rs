@@ -271,6 +271,42 @@ fn encode_refuses_what_it_cannot_serve() {
     assert_eq!(partial.check(stored, &(0..40), &blob.data).unwrap_err(), EncodeError::NotHeld);
 }
 
+#[test]
+fn check_refuses_what_it_cannot_check() {
+    let blob = Blob::painted(40_000);
+    let prover = blob.prover();
+    let stored = blob.outboard.as_slice();
+    let backwards = Range { start: 16, end: 0 };
+    for range in [0..0, backwards, 8..16, 0..8, 0..17, 32..41] {
+        let error = prover.check(stored, &range, &[]).unwrap_err();
+        assert_eq!(error, EncodeError::Unaligned, "{range:?}");
+    }
+    let error = prover.check(stored, &(16..32), &[0; 1]).unwrap_err();
+    assert_eq!(error, EncodeError::DataLength { expected: 16_384, found: 1 });
+    assert_eq!(prover.check(stored, &(16..40), blob.slice(&(16..40))), Ok(none()));
+}
+
+#[test]
+fn a_range_that_is_none_is_its_own_span() {
+    let prover = Blob::painted(40_000).prover();
+    let backwards = Range { start: 16, end: 3 };
+    for range in [0..0, 5..5, backwards, 5..41, 100..200] {
+        assert_eq!(prover.span(&range), range);
+    }
+    assert_eq!(prover.span(&(5..6)), 0..16);
+    assert_eq!(prover.span(&(39..40)), 32..40);
+}
+
+#[test]
+fn both_sides_say_which_blob_they_are_for() {
+    let blob = Blob::painted(40_000);
+    let prover = blob.prover();
+    let verifier = Verifier::new(blob.id, blob.size);
+    assert_eq!((prover.id(), verifier.id()), (blob.id, blob.id));
+    assert_eq!((prover.tree(), verifier.tree()), (blob.tree(), blob.tree()));
+    assert_eq!(verifier.size(), 40_000);
+}
+
 //= rfcs/0002-identity.md#tree-17
 //= type=test
 //# A holder MUST check the data that it read against the stored values before it sends it.

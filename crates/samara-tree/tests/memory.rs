@@ -80,6 +80,10 @@ fn the_largest_frontier_stays_below_its_bound() {
     assert_eq!(verifier.nodes(), Verifier::NODES_MAX);
     assert!(live <= verifier.memory_bytes(), "{live} > {}", verifier.memory_bytes());
     assert!(live <= 10 << 20, "{live}");
+    // Each part is counted: nodes, runs, and the values cached above nodes of 32 leaves.
+    let (nodes, runs) = (verifier.nodes(), verifier.known().runs().len());
+    assert_eq!((nodes, runs), (65_536, 32_768));
+    assert!(verifier.memory_bytes() >= 128 * nodes + 32 * runs + 112 * 4_095);
 }
 
 #[test]
