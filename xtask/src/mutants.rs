@@ -81,11 +81,12 @@ fn select(
     names.iter().map(take).collect()
 }
 
-/// Tries the mutants of a package. `None`: there is none, or no time.
+/// Tries the mutants of a package. `None`: there is none.
 ///
 /// Most mutants are caught by a few tests, and most of the time goes into building tests. So a first
 /// pass has only the tests that the list names for the package, and a second one has all of them for
-/// what is left.
+/// what is left. A run that may be interrupted has one pass only: a compiler that outlives
+/// cargo-mutants can still write a mutant into the build folder, and the next pass would link it.
 fn run(package: &Package, garden: &Path, scope: &Scope, list: &List) -> Result<Option<Outcomes>> {
     let folder = sh::target_dir()?.join("mutants");
     let out = folder.join("out").join(&package.name);
@@ -93,11 +94,13 @@ fn run(package: &Package, garden: &Path, scope: &Scope, list: &List) -> Result<O
         fs::remove_dir_all(&out)?;
     }
     fs::create_dir_all(&out)?;
-    let base = || {
-        let mutants = mutants(package, garden, &folder.join("build"), &out);
-        // What a run gets to before its time is up is a fair sample.
-        if scope.end.is_some() { mutants.arg("--shuffle") } else { mutants }
-    };
+    // For the same reason each package has a build folder of its own, and is built anew.
+    let build = folder.join("build").join(&package.name);
+    for root in &package.roots {
+        let root = garden.join(root);
+        fs::write(&root, fs::read(&root)?)?;
+    }
+    let base = || mutants(package, garden, &build, &out);
     let mut filter = Vec::new();
     if let Some(revision) = &scope.in_diff {
         let diff = cmd("git").args(["diff", revision, "--"]).arg(&package.dir).read()?;
@@ -108,14 +111,12 @@ fn run(package: &Package, garden: &Path, scope: &Scope, list: &List) -> Result<O
         fs::write(&file, diff)?;
         filter.push(format!("--in-diff={}", file.display()));
     }
-    let quick = list.quick(&package.name);
     let results = out.join("mutants.out");
+    let quick = if scope.end.is_none() { list.quick(&package.name) } else { &[] };
     let mut first = None;
     if !quick.is_empty() {
         let tests = quick.iter().map(|test| format!("--cargo-arg=--test={test}"));
-        // Of what time there is, some is for the second pass.
-        let limit = left(scope).map(|left| left * 2 / 3);
-        pass(package, base().args(&filter).args(tests), limit)?;
+        pass(package, base().args(&filter).args(tests), None)?;
         first = Outcomes::read(&results)?;
         if first.is_none() {
             return Ok(None);
@@ -124,19 +125,19 @@ fn run(package: &Package, garden: &Path, scope: &Scope, list: &List) -> Result<O
         fs::remove_file(results.join("outcomes.json"))?;
         filter.push("--iterate".to_owned());
     }
+    if scope.end.is_some() {
+        // What a run gets to before its time is up is a fair sample.
+        filter.push("--shuffle".to_owned());
+    }
     // No doctests: they are slow to build and only show how things are called.
     let all = ["--lib", "--bins", "--tests"].map(|kind| format!("--cargo-arg={kind}"));
-    pass(package, base().args(&filter).args(all), left(scope))?;
+    let limit = scope.end.map(|end| end.saturating_duration_since(now()));
+    pass(package, base().args(&filter).args(all), limit)?;
     let second = Outcomes::read(&results)?;
     Ok(match first {
         Some(first) => Some(first.then(second.unwrap_or_default())),
         None => second,
     })
-}
-
-/// The time until the end of the run, if it has one.
-fn left(scope: &Scope) -> Option<Duration> {
-    scope.end.map(|end| end.saturating_duration_since(now()))
 }
 
 /// Runs cargo-mutants until it is done or `limit` is over.

@@ -98,6 +98,14 @@ fn a_getter_that_is_not_done_reads_as_little() {
 }
 
 #[test]
+fn a_reference_to_a_source_reads_what_the_source_has() {
+    let blob = Blob::painted(40_000);
+    let source = Noting::new(&blob.outboard);
+    assert!(Prover::open(blob.id, blob.size, &&source).is_ok());
+    assert_eq!(source.take(), (3, 1));
+}
+
+#[test]
 fn a_blob_of_32_mib_or_less_is_proven_from_memory() {
     let blob = Blob::new(vec![0; 32 << 20]);
     let source = Noting::new(&blob.outboard);
