@@ -94,8 +94,13 @@ fn run(package: &Package, garden: &Path, scope: &Scope, list: &List) -> Result<O
         fs::remove_dir_all(&out)?;
     }
     fs::create_dir_all(&out)?;
-    // For the same reason each package has a build folder of its own, and is built anew.
+    // For the same reason each package has a build folder of its own and is built anew, without what
+    // an interrupted compiler left of its incremental state.
     let build = folder.join("build").join(&package.name);
+    let incremental = build.join("measure/incremental");
+    if incremental.exists() {
+        fs::remove_dir_all(&incremental)?;
+    }
     for root in &package.roots {
         let root = garden.join(root);
         fs::write(&root, fs::read(&root)?)?;
