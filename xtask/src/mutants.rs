@@ -85,8 +85,8 @@ fn select(
 ///
 /// Most mutants are caught by a few tests, and most of the time goes into building tests. So a first
 /// pass has only the tests that the list names for the package, and a second one has all of them for
-/// what is left. A run that may be interrupted has one pass only: a compiler that outlives
-/// cargo-mutants can still write a mutant into the build folder, and the next pass would link it.
+/// what is left. A run that may be interrupted has one pass only: after an interrupt, what was built
+/// has been seen to hold a mutant whose source was as it should be.
 fn run(package: &Package, garden: &Path, scope: &Scope, list: &List) -> Result<Option<Outcomes>> {
     let folder = sh::target_dir()?.join("mutants");
     let out = folder.join("out").join(&package.name);
