@@ -161,10 +161,17 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Entry> {
     let mut base = RangeSet::new();
     for _ in 0..runs {
         let (start, end) = (reader.u64(), reader.u64());
+        // Ascending, disjoint and coalesced, so that one set has one form.
+        if start >= end || (!base.is_empty() && start <= base.end()) {
+            return None;
+        }
         base.insert(start..end);
     }
     Some(Entry { epoch, group, first_leaf, data_len, base, proof: reader.0.to_vec() })
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {

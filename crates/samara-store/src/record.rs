@@ -298,4 +298,6 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -446,4 +446,6 @@ pub(crate) fn id_of(bytes: &[u8]) -> Option<BlobId> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

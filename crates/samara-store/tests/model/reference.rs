@@ -292,9 +292,12 @@ impl Model {
         }
     }
 
-    /// The least that a crash leaves: what was durable, and of what else there was, perhaps a place.
+    /// The least that a crash leaves: what was durable, names only if they were not taken away since,
+    /// and of what else there was, perhaps a place.
     fn least(&self) -> Book {
         let mut left = self.durable.clone();
+        left.tags.retain(|name, id| self.past.iter().all(|book| book.tags.get(name) == Some(id)));
+        left.pins.retain(|pin| self.past.iter().all(|book| book.pins.contains(pin)));
         for (id, blob) in self.past.iter().flat_map(|book| &book.blobs) {
             left.blobs.entry(*id).or_insert_with(|| Blob {
                 held: RangeSet::new(),

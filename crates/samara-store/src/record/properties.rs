@@ -1,0 +1,89 @@
+//! Heads of records and segments: round trip, one encoding per value, every change noticed.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn header() -> impl Strategy<Value = Header> {
+    let payload = proptest::collection::vec(any::<u8>(), 0..100);
+    let kind = prop_oneof![Just(Kind::Data), Just(Kind::Outboard), Just(Kind::Bind)];
+    (kind, any::<bool>(), payload, any::<(u64, u64, u32)>(), any::<[u8; 32]>()).prop_map(
+        |(kind, provisional, payload, (size, offset, segment), id)| {
+            let mut header = Header::new(kind, BlobId::from_bytes(id), &payload);
+            header.flags = if provisional { FLAG_PROVISIONAL } else { 0 };
+            // A payload ends within its blob.
+            header.blob_size = size.max(payload.len() as u64);
+            header.blob_offset = offset % (header.blob_size - payload.len() as u64 + 1);
+            header.segment = segment;
+            header
+        },
+    )
+}
+
+/// Puts the right CRC-32 at the end, so that the fields are looked at.
+fn seal(bytes: &mut [u8; HEADER_LEN]) {
+    let (fields, crc) = bytes.split_last_chunk_mut::<4>().expect("invariant: longer than a CRC");
+    *crc = crc32fast::hash(fields).to_le_bytes();
+}
+
+proptest! {
+    #[test]
+    fn every_head_comes_back_in_its_segment_alone(header in header()) {
+        let bytes = header.encode();
+        prop_assert_eq!(Header::decode(&bytes, header.segment), Ok(header));
+        prop_assert!(Header::decode(&bytes, header.segment ^ 1).is_err());
+    }
+
+    #[test]
+    fn any_changed_byte_of_a_head_is_noticed(
+        header in header(),
+        at: prop::sample::Index,
+        change in 1..=u8::MAX,
+    ) {
+        let mut bytes = header.encode();
+        bytes[at.index(HEADER_LEN)] ^= change;
+        prop_assert!(Header::decode(&bytes, header.segment).is_err());
+    }
+
+    /// A writer that errs puts a right CRC on wrong fields: what is taken is the only encoding.
+    #[test]
+    fn a_sealed_head_is_the_only_encoding_of_what_it_says_or_none(
+        header in header(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut bytes = header.encode();
+        for (at, change) in changes {
+            bytes[at.index(HEADER_LEN)] ^= change;
+        }
+        seal(&mut bytes);
+        if let Ok(again) = Header::decode(&bytes, header.segment) {
+            prop_assert_eq!(again.encode(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_payload_passes_as_it_was_and_no_other(
+        payload in proptest::collection::vec(any::<u8>(), 1..200),
+        at: prop::sample::Index,
+        change in 1..=u8::MAX,
+    ) {
+        let header = Header::new(Kind::Data, BlobId::from_bytes([1; 32]), &payload);
+        prop_assert_eq!(header.check_payload(&payload), Ok(()));
+        let mut changed = payload;
+        *at.get_mut(&mut changed) ^= change;
+        prop_assert!(header.check_payload(&changed).is_err());
+    }
+
+    #[test]
+    fn a_segment_is_known_by_its_number(
+        number: u32,
+        at: prop::sample::Index,
+        change in 1..=u8::MAX,
+    ) {
+        let mut bytes = segment_header(number);
+        prop_assert_eq!(check_segment_header(&bytes, number), Ok(()));
+        prop_assert!(check_segment_header(&bytes, number ^ 1).is_err());
+        bytes[at.index(SEGMENT_HEADER_LEN)] ^= change;
+        prop_assert!(check_segment_header(&bytes, number).is_err());
+    }
+}
