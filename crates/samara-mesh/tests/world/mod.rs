@@ -17,7 +17,7 @@ use samara_mesh::{
 };
 use samara_sched::{Event, Verdict, WantId, WantSpec};
 use samara_tree::{Cv, EncodeError, OutboardBuilder, Prover, Verifier};
-use samara_wire::FrameDecoder;
+use samara_wire::{FrameDecoder, Message, RawFrame};
 
 /// One way of a link takes so long.
 pub(crate) const LATENCY: Duration = Duration::from_millis(5);
@@ -71,6 +71,16 @@ pub(crate) struct Node {
     pub(crate) broken_store: bool,
 }
 
+/// A frame on its way over a link.
+#[derive(Debug)]
+pub(crate) struct Tapped {
+    pub(crate) link: LinkId,
+    pub(crate) from: PeerId,
+    /// Whether it has arrived; if not, it was sent just now.
+    pub(crate) arrived: bool,
+    pub(crate) message: Message,
+}
+
 /// Something that will happen, earliest first, then in the order of its making.
 struct Future {
     at: Instant,
@@ -107,6 +117,8 @@ pub(crate) struct World {
     next_link: u64,
     /// Bytes per second of each direction of each link; 0 for instant.
     pub(crate) rate: u64,
+    /// Frames that were sent and that arrived, in order, for whoever takes them out.
+    pub(crate) tap: Option<Vec<Tapped>>,
     busy: BTreeMap<(LinkId, PeerId), Instant>,
 }
 
@@ -190,14 +202,51 @@ impl World {
         let Some((a, b)) = self.links.remove(&link) else { return };
         let stale = |future: &Future| {
             !matches!(&future.input,
-                Input::Link(LinkEvent::Frames { link: at, .. } | LinkEvent::Sent { link: at, .. })
-                    if *at == link)
+                Input::Link(
+                    LinkEvent::Up { link: at, .. }
+                    | LinkEvent::Frames { link: at, .. }
+                    | LinkEvent::Sent { link: at, .. },
+                ) if *at == link)
         };
         self.queue.retain(stale);
         for at in [a, b] {
             let reason = DownReason::TimedOut;
             self.later(Duration::ZERO, at, Input::Link(LinkEvent::Down { link, reason }));
         }
+    }
+
+    /// Takes everything from a node but what its disk has, and starts it anew.
+    pub(crate) fn crash(&mut self, peer: PeerId, config: MeshConfig) {
+        let ends = |(_, (a, b)): (&LinkId, &(PeerId, PeerId))| *a == peer || *b == peer;
+        let links: Vec<_> = self.links.iter().filter(|end| ends(*end)).map(|it| *it.0).collect();
+        for link in links {
+            self.cut(link);
+        }
+        self.queue.retain(|future| future.to != peer);
+        let seed = self.order;
+        let node = self.node(peer);
+        node.mesh = Mesh::new(config, seed);
+        node.verdicts.clear();
+        node.events.clear();
+    }
+
+    /// The link between two nodes, if there is one.
+    pub(crate) fn link(&self) -> Option<LinkId> {
+        self.links.keys().next().copied()
+    }
+
+    /// Makes a damaged blob sound again.
+    pub(crate) fn mend(&mut self, peer: PeerId, id: BlobId, data: &[u8]) {
+        let blob = self.node(peer).blobs.get_mut(&id).expect("held");
+        blob.data = data.to_vec();
+        blob.damaged = RangeSet::new();
+    }
+
+    fn note(&mut self, link: LinkId, from: PeerId, arrived: bool, frame: &RawFrame) {
+        let Some(tap) = &mut self.tap else { return };
+        let message = Message::decode(frame.kind, frame.body.clone());
+        let message = message.expect("own message").expect("known kind");
+        tap.push(Tapped { link, from, arrived, message });
     }
 
     pub(crate) fn want(&mut self, at: PeerId, spec: WantSpec) -> WantId {
@@ -267,15 +316,21 @@ impl World {
 
     pub(crate) fn handle(&mut self, at: PeerId, input: Input) {
         let now = self.now;
-        if let Input::Link(LinkEvent::Frames { frames, .. }) = &input {
+        if let Input::Link(LinkEvent::Frames { link, frames, .. }) = &input {
             self.node(at).arrived +=
                 frames.iter().map(|frame| frame.body.len() as u64).sum::<u64>();
+            if let Some((a, b)) = self.links.get(link).copied() {
+                let from = if a == at { b } else { a };
+                for frame in frames {
+                    self.note(*link, from, true, frame);
+                }
+            }
         }
         self.node(at).mesh.handle_input(now, input);
         self.drain(at);
     }
 
-    fn drain(&mut self, at: PeerId) {
+    pub(crate) fn drain(&mut self, at: PeerId) {
         while let Some(output) = self.node(at).mesh.poll_output() {
             match output {
                 Output::Transmit { link, outgoing } => self.transmit(at, link, &outgoing),
@@ -367,6 +422,7 @@ impl World {
         let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
         let mut buffer = outgoing.frame.to_bytes().as_ref().into();
         let frame = decoder.decode(&mut buffer).expect("own frame").expect("whole frame");
+        self.note(link, at, false, &frame);
         let lane = outgoing.lane;
         if lane == Lane::Bulk {
             self.later(sent, at, Input::Link(LinkEvent::Sent { link, lane, bytes }));
@@ -423,7 +479,10 @@ fn write(node: &mut Node, request: &WriteRequest) -> Result<Accepted, WriteError
         data: BTreeMap::new(),
     });
     if receiving.verifier.size() != request.size {
-        assert!(!receiving.verifier.size_proven(), "a proven size is not given up");
+        if receiving.verifier.size_proven() {
+            // As a store says it: whoever claims another size has no proof.
+            return Err(WriteError::NotProven);
+        }
         receiving.verifier = Verifier::new(request.blob, request.size);
         receiving.data.clear();
     }

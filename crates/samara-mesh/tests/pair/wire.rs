@@ -1,0 +1,124 @@
+//! What goes over the links, looked at frame by frame.
+
+use std::collections::BTreeMap;
+
+use samara_base::{GroupLog2, PeerId, RangeSet, leaves};
+use samara_mesh::link::LinkId;
+use samara_wire::{Data, Message, Want};
+
+use crate::world::Tapped;
+
+/// A WANT and what came of it.
+#[derive(Debug)]
+struct Asked {
+    ranges: RangeSet,
+    group: GroupLog2,
+    known: RangeSet,
+    sent: RangeSet,
+    ended: bool,
+}
+
+/// One end of a session.
+#[derive(Debug, Default)]
+struct End {
+    hello: bool,
+    closed: bool,
+    /// Bulk bytes that it may send, by the frames that have reached it.
+    granted: u64,
+    used: u64,
+    wants: BTreeMap<u64, Asked>,
+}
+
+/// All sessions that there were.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    ends: BTreeMap<(LinkId, PeerId), End>,
+}
+
+impl Wire {
+    pub(crate) fn take(&mut self, tapped: &Tapped, other: PeerId) {
+        let (link, from) = (tapped.link, tapped.from);
+        if tapped.arrived {
+            // Only what the other side grants counts on arrival.
+            let end = self.ends.entry((link, other)).or_default();
+            match &tapped.message {
+                Message::Hello(hello) => end.granted = end.granted.max(hello.credit),
+                Message::Credit(credit) => end.granted = end.granted.max(credit.total),
+                _ => {}
+            }
+            return;
+        }
+        let end = self.ends.entry((link, from)).or_default();
+        assert!(!end.closed, "after CLOSE: {:?}", tapped.message);
+        let hello = matches!(tapped.message, Message::Hello(_));
+        assert_eq!(end.hello, !hello, "HELLO comes first, and once: {:?}", tapped.message);
+        end.hello = true;
+        match &tapped.message {
+            Message::Want(want) => end.want(want),
+            Message::Cancel(cancel) => assert!(end.wants.contains_key(&cancel.want)),
+            Message::Close(_) => end.closed = true,
+            Message::Data(data) => {
+                end.used += data.bulk_len();
+                let (used, granted) = (end.used, end.granted);
+                assert!(used <= granted, "{used} bytes under a credit of {granted}");
+                self.asked(link, other, data.want).data(data);
+            }
+            Message::Have(have) => {
+                let asked = self.asked(link, other, have.want);
+                assert!(!asked.ended && asked.sent.is_empty(), "HAVE comes first: {have:?}");
+            }
+            Message::End(over) => {
+                let asked = self.asked(link, other, over.want);
+                assert!(!asked.ended, "a second END: {over:?}");
+                asked.ended = true;
+                let odd = over.missing.difference(&asked.ranges);
+                assert!(odd.is_empty(), "{odd} was not asked for");
+            }
+            _ => {}
+        }
+    }
+
+    fn asked(&mut self, link: LinkId, getter: PeerId, number: u64) -> &mut Asked {
+        let end = self.ends.get_mut(&(link, getter)).expect("has said HELLO");
+        end.wants.get_mut(&number).expect("an answer to a WANT")
+    }
+
+    /// The session is at rest: every WANT on it has its END.
+    pub(crate) fn all_ended(&self, link: LinkId) {
+        for ((_, peer), end) in self.ends.iter().filter(|((at, _), _)| *at == link) {
+            for (number, asked) in &end.wants {
+                assert!(asked.ended, "WANT {number} of {peer:?} has no END: {asked:?}");
+            }
+        }
+    }
+}
+
+impl End {
+    fn want(&mut self, want: &Want) {
+        for run in want.ranges.runs() {
+            let whole = |at: u64| at.is_multiple_of(want.group.leaves());
+            assert!(whole(run.start) && whole(run.end), "whole groups: {want:?}");
+        }
+        assert!(want.known.intersection(&want.ranges).is_empty(), "{want:?}");
+        let asked = Asked {
+            ranges: want.ranges.clone(),
+            group: want.group,
+            known: want.known.clone(),
+            sent: RangeSet::new(),
+            ended: false,
+        };
+        assert!(self.wants.insert(want.want, asked).is_none(), "a number of its own: {want:?}");
+    }
+}
+
+impl Asked {
+    fn data(&mut self, data: &Data) {
+        let range = data.first..data.first + leaves(data.data.len() as u64);
+        assert!(!self.ended, "DATA after END");
+        assert!(data.first.is_multiple_of(self.group.leaves()), "whole groups");
+        assert!(self.ranges.contains_range(&range), "{range:?} was not asked for: {self:?}");
+        assert!(!self.sent.intersects(&range), "{range:?} came already");
+        assert!(!self.known.intersects(&range), "{range:?} was known");
+        self.sent.insert(range);
+    }
+}
