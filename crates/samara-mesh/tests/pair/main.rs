@@ -30,7 +30,8 @@ impl StateMachineTest for System {
         state
     }
 
-    fn teardown(mut state: Self, reference: Model) {
+    fn teardown(mut state: Self, mut reference: Model) {
+        reference.relink();
         state.end_well();
         verdicts::check(&state, &reference);
         verdicts::all_ended(&state, &reference);

@@ -192,6 +192,16 @@ impl Model {
             // It may have been damaged before.
             Op::Grow { .. } | Op::Pass { .. } | Op::Deliver { .. } => {}
         }
+        self.excuse();
+    }
+
+    /// The link goes down once more, and comes up again.
+    pub(crate) fn relink(&mut self) {
+        self.linked = false;
+        self.excuse();
+    }
+
+    fn excuse(&mut self) {
         for number in self.open().collect::<Vec<_>>() {
             let kinds = self.excuses(&self.wants[number]);
             self.wants[number].excused.extend(kinds);
