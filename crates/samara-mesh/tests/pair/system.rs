@@ -45,6 +45,8 @@ pub(crate) struct System {
     /// Since when there is no link.
     pub(crate) lonely: Option<Instant>,
     pub(crate) wire: Wire,
+    /// The link on which a source has left questions without an answer.
+    silenced: Option<LinkId>,
 }
 
 /// The node of a side.
@@ -80,6 +82,7 @@ impl System {
             wants: Vec::new(),
             verified: BTreeMap::new(),
             wire: Wire::default(),
+            silenced: None,
         }
     }
 
@@ -127,6 +130,9 @@ impl System {
             Op::Break { side, broken } => self.world.node(node(side)).broken_store = broken,
         }
         self.look();
+        if self.world.nodes.values().any(|node| node.malice == Malice::Silent) {
+            self.silenced = self.world.link();
+        }
         self.lonely = match self.world.link() {
             Some(_) => None,
             None => self.lonely.or(Some(self.world.now)),
@@ -232,14 +238,28 @@ impl System {
             let holder = self.holder(at);
             self.world.mend(holder, self.ids[at], &self.data[at].clone());
         }
+        // The link that is there comes to rest first, unless somebody waits on it for ever.
+        if self.world.link().is_some() && self.world.link() != self.silenced {
+            self.rest();
+        }
         if let Some(link) = self.world.link() {
             self.world.cut(link);
         }
+        self.rest();
+    }
+
+    /// Waits until every want has ended, and every WANT on the link has its END.
+    fn rest(&mut self) {
+        let link = self.world.link();
         let end = self.world.now + PATIENCE;
         while self.world.now < end && self.open().next().is_some() && self.world.step() {
             self.look();
         }
         // What is on its way still arrives.
         self.pass(Duration::from_secs(5));
+        if let Some(link) = self.world.link().filter(|now| link.is_none_or(|before| before == *now))
+        {
+            self.wire.all_ended(link);
+        }
     }
 }

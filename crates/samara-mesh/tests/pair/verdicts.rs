@@ -110,9 +110,6 @@ pub(crate) fn all_ended(system: &System, reference: &Model) {
         let status = node.mesh.status(id);
         assert!(node.verdicts.contains_key(&id), "no verdict: {want:?}, {status:?}");
     }
-    if let Some(link) = system.world.link() {
-        system.wire.all_ended(link);
-    }
     for node in system.world.nodes.values() {
         assert_eq!(node.mesh.serving(), 0, "a source has forgotten all wants");
     }
