@@ -228,9 +228,9 @@ impl Model {
         let content = &self.pool[receive.at];
         let (id, all) = (content.holder.id, content.all());
         let old = self.now.blobs.get(&id).cloned().unwrap_or_default();
-        let held = match seen {
-            Seen::Held(held) => held,
-            _ => old.held.union(&self.proven(receive)),
+        let (held, seen) = match seen {
+            Seen::Held(held) => (held, true),
+            _ => (old.held.union(&self.proven(receive)), false),
         };
         // Of a blob that was complete and has no place any more, nobody needs to know any longer.
         let gone = old.complete && old.places.is_empty();
@@ -246,6 +246,8 @@ impl Model {
         }
         blob.leaves = all.end();
         blob.complete |= held == all;
+        // The rest of a group with a false leaf may be good, and be all that was missing.
+        blob.unsure |= !seen && held != all && self.lie(receive).is_some();
         blob.held = held;
         self.now.blobs.insert(id, blob);
     }
