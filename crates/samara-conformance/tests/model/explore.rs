@@ -48,7 +48,7 @@ pub(crate) enum Action {
 
 impl Action {
     /// Whether it happens by itself sooner or later, if nothing else does.
-    fn is_progress(self) -> bool {
+    pub(crate) fn is_progress(self) -> bool {
         matches!(
             self,
             Self::Connect
@@ -105,7 +105,12 @@ impl World {
                 open && late && timer && (left.whims > 0 || is_idle(state))
             }
             Action::Retry => open && getter.want.retry && left.retries > 0,
-            Action::Patience => open && state.link == Link::None && left.links == 0,
+            Action::Patience => {
+                // Whoever is known to be of no use is not waited for.
+                let hopeless = getter.outlook(self.setup.mutation).1.is_some();
+                let alone = open && state.link == Link::None && left.links == 0;
+                alone && (!hopeless || getter.want.retry)
+            }
             Action::Deadline => open && (self.setup.deadline || state.kind == Kind::Silent),
             Action::Down(side) => may_go_down(state, side),
             Action::HelloTimeout(side) => {

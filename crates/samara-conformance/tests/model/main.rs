@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
+mod bridge;
 mod explore;
 mod frame;
 mod getter;
 mod graph;
+mod real;
 mod rows;
 mod setup;
 mod source;
@@ -21,7 +23,7 @@ use setup::{Mutation, Setup};
 use stateright::{Checker, HasDiscoveries, Model};
 
 /// Explores a world to its end: no property is broken, nothing goes round in circles.
-fn check(name: &str, setup: Setup, states: usize) -> World {
+fn check(name: &str, setup: Setup) -> (World, usize) {
     let world = World::new(setup);
     let checker = world.clone().checker().spawn_bfs().join();
     if let Some((property, path)) = checker.discoveries().into_iter().next() {
@@ -36,10 +38,8 @@ fn check(name: &str, setup: Setup, states: usize) -> World {
     let graph = world.graph.lock().unwrap();
     assert!(!graph.has_cycle(), "{name}: a run goes on for ever");
     println!("{name}: {} states, {} steps", checker.unique_state_count(), graph.len());
-    // So that a world does not shrink unseen. Whoever changes the model writes the new number here.
-    assert_eq!(checker.unique_state_count(), states, "{name}");
     drop(graph);
-    world
+    (world, checker.unique_state_count())
 }
 
 /// The property that a mistake breaks, found before anything else is.
@@ -74,17 +74,25 @@ fn compare(table: Table, taken: &BTreeSet<Row>, rfc: &BTreeSet<Row>) -> Vec<Stri
 //# A getter MUST NOT store or pass on a byte before it is verified.
 #[test]
 fn every_run_keeps_the_properties_and_the_state_tables_have_what_happens_and_no_more() {
-    let worlds = [
-        check("faults", Setup::faults(), 968_866),
-        check("whims", Setup::whims(), 1_049_117),
-        check("datagrams", Setup::datagrams(), 270_292),
-        check("disorder", Setup::disorder(), 46_308),
-    ];
+    let mut differences = Vec::new();
+    let mut worlds = Vec::new();
+    // The numbers of states, so that a world does not shrink unseen. Whoever changes the model changes them.
+    for (name, setup, states) in [
+        ("faults", Setup::faults(), 968_320),
+        ("whims", Setup::whims(), 1_049_019),
+        ("datagrams", Setup::datagrams(), 270_292),
+        ("disorder", Setup::disorder(), 46_308),
+    ] {
+        let (world, count) = check(name, setup);
+        if count != states {
+            differences.push(format!("{name}: {count} states, not {states}"));
+        }
+        worlds.push(world);
+    }
     let (session, transfer) = (
         include_str!("../../../../rfcs/0005-session.md"),
         include_str!("../../../../rfcs/0007-transfer.md"),
     );
-    let mut differences = Vec::new();
     for (table, rfc, heading) in [
         (Table::Session, session, "### States\n"),
         (Table::Request, transfer, "### State of a request\n"),
