@@ -6,6 +6,9 @@ pub(crate) const PAYLOAD_MAX: usize = 1_048_576;
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 1_048_576;
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 1_073_741_824;
 
+/// Highest number of a segment: its file has eight digits. The lowest is 1.
+pub(crate) const SEGMENT_NUMBER_MAX: u32 = 99_999_999;
+
 /// The longest relative path that the store accepts. Unit: bytes. The value is Linux's `PATH_MAX`
 /// without its final zero.
 pub const REL_PATH_MAX: usize = 4095;

@@ -5,15 +5,13 @@ use core::fmt;
 use samara_base::BlobId;
 use samara_tree::{Cv, Tree};
 
-pub(crate) use crate::limits::PAYLOAD_MAX;
 use crate::limits::kind;
+pub(crate) use crate::limits::{PAYLOAD_MAX, SEGMENT_NUMBER_MAX};
 
 /// Length of a record's header. Unit: bytes.
 pub(crate) const HEADER_LEN: usize = 72;
 /// Length of the header of a segment file. Unit: bytes.
 pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
-/// Highest number of a segment: its file has eight digits. The lowest is 1.
-pub(crate) const SEGMENT_NUMBER_MAX: u32 = 99_999_999;
 /// Records start at multiples of this. Unit: bytes.
 const ALIGN: usize = 8;
 

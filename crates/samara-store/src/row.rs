@@ -318,7 +318,7 @@ impl Extent {
     }
 
     /// Whether its records end where one can begin: offsets in a segment have 32 bits.
-    fn fits_a_segment(&self) -> bool {
+    pub(crate) fn fits_a_segment(&self) -> bool {
         let before_last = (self.len.saturating_sub(1) / u64::from(self.chunk))
             .checked_mul(stride(self.chunk))
             .and_then(|bytes| bytes.checked_add(self.loc.offset.into()));

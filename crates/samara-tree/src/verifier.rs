@@ -56,12 +56,14 @@ pub struct Verifier {
 }
 
 impl Verifier {
+    // registry tree-limits: begin
     /// Largest number of nodes in the frontier: at most 8 MiB of memory, and more than a set of 1,024
     /// runs in a blob of 16 GiB needs.
     pub const NODES_MAX: usize = 65_536;
 
     /// Largest number of groups in one transfer: a check takes at most 3 MiB beside its proof.
     pub const GROUPS_MAX: u64 = 65_536;
+    // registry tree-limits: end
 
     /// A verifier that knows the id, believes the size and holds nothing.
     #[must_use]

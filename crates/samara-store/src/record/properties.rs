@@ -1,19 +1,36 @@
 //! Heads of records and segments: round trip, one encoding per value, every change noticed.
 
 use proptest::prelude::*;
+use samara_tree::{Cv, Tree};
 
 use super::*;
 
+/// Headers that a store writes (STORE-22 to STORE-25).
 fn header() -> impl Strategy<Value = Header> {
     let payload = proptest::collection::vec(any::<u8>(), 0..100);
     let kind = prop_oneof![Just(Kind::Data), Just(Kind::Outboard), Just(Kind::Bind)];
-    (kind, any::<bool>(), payload, any::<(u64, u64, u32)>(), any::<[u8; 32]>()).prop_map(
-        |(kind, provisional, payload, (size, offset, segment), id)| {
+    let numbers = (any::<(u64, u64)>(), 1..=SEGMENT_NUMBER_MAX);
+    (kind, any::<bool>(), payload, numbers, any::<[u8; 32]>()).prop_map(
+        |(kind, provisional, mut payload, ((size, offset), segment), id)| {
+            let (whole, unit) = match kind {
+                Kind::Data => (size.max(payload.len() as u64), 1),
+                Kind::Outboard => (Tree::new(size).outboard_len(), Cv::LEN),
+                Kind::Bind => (BlobId::LEN as u64, BlobId::LEN),
+            };
+            // A payload is of whole values and ends within its blob, or its outboard.
+            let len = usize::try_from(whole).unwrap_or(usize::MAX).min(payload.len()) / unit * unit;
+            payload.resize(if kind == Kind::Bind { unit } else { len }, 7);
+            let unit = unit as u64;
             let mut header = Header::new(kind, BlobId::from_bytes(id), &payload);
-            header.flags = if provisional { FLAG_PROVISIONAL } else { 0 };
-            // A payload ends within its blob.
-            header.blob_size = size.max(payload.len() as u64);
-            header.blob_offset = offset % (header.blob_size - payload.len() as u64 + 1);
+            header.blob_offset = offset % (whole - payload.len() as u64 + 1) / unit * unit;
+            header.blob_size = if kind == Kind::Data { whole } else { size };
+            if kind == Kind::Bind || (kind == Kind::Data && provisional) {
+                header.flags = FLAG_PROVISIONAL;
+            }
+            if kind == Kind::Data && provisional {
+                header.blob_size = 0;
+                header.blob_offset %= 1 << 63;
+            }
             header.segment = segment;
             header
         },
