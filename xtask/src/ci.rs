@@ -26,8 +26,8 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "rfc",
-        about: "each requirement is implemented, tested, quoted right",
-        run: rfc::check,
+        about: "each requirement is implemented, tested, quoted right; no number but the registry's",
+        run: rfc::check_twice,
     },
     Job { name: "clippy", about: "no lint of the workspace fires", run: clippy },
     Job { name: "doc", about: "the documentation builds without a warning", run: doc },

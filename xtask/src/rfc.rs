@@ -4,6 +4,7 @@
 //! 0000 has the syntax of both). Reading them needs no Markdown library: both are lines.
 
 mod cite;
+mod duvet;
 mod index;
 mod new;
 mod spec;
@@ -43,6 +44,11 @@ pub(crate) fn check() -> Result<()> {
     let book = Book::read()?;
     let mut problems = book.problems();
     registry::check(&text::source_files()?, false, &mut problems)?;
+    if duvet::is_installed() {
+        duvet::check(&book.citations, &mut problems)?;
+    } else {
+        eprintln!("rfc: without a second reading, since duvet is not installed");
+    }
     for problem in &problems {
         eprintln!("{problem}");
     }
@@ -58,6 +64,16 @@ pub(crate) fn check() -> Result<()> {
         book.exceptions.len(),
     );
     if problems.is_empty() { Ok(()) } else { bail!("rfc check found {} problems", problems.len()) }
+}
+
+/// [`check`], with the second reading by duvet.
+///
+/// # Errors
+///
+/// If duvet is missing or something is wrong.
+pub(crate) fn check_twice() -> Result<()> {
+    duvet::required()?;
+    check()
 }
 
 /// A requirement that is excused from a citation, with the reason.

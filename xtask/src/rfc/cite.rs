@@ -19,7 +19,7 @@ pub(super) struct Citation {
     pub(super) kind: Kind,
     /// With white space folded.
     pub(super) quote: String,
-    file: String,
+    pub(super) file: String,
     line: usize,
 }
 
