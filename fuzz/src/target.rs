@@ -19,6 +19,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// Bytes that an input of this length may take at once.
+    #[must_use]
+    pub const fn bytes_max(&self, len: usize) -> usize {
+        self.times * len + self.plus
+    }
+
     /// Looks at an input and returns the bytes that were live at once, at most. Nothing else may
     /// run meanwhile.
     ///
@@ -30,7 +36,7 @@ impl Target {
         COUNTING.reset_peak_usage();
         (self.function)(data);
         let bytes = COUNTING.peak_usage().saturating_sub(before);
-        let bytes_max = self.times * data.len() + self.plus;
+        let bytes_max = self.bytes_max(data.len());
         assert!(
             bytes <= bytes_max,
             "{} took {bytes} bytes at once for an input of {}; allowed are {bytes_max}",

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut targets, mut seeds) = (0, 0);
     for target in samara_fuzz::TARGETS {
         let name = target.name;
-        let mut most = (0, 0);
+        let mut most = (0, 1, 0);
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;
         }
@@ -30,11 +30,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             let data = fs::read(&path)?;
             // Shown only if the target panics: the panic message follows it.
             let shown = ShowOnPanic(&path);
-            most = most.max((target.run(&data), data.len()));
+            let (bytes, bytes_max) = (target.run(&data), target.bytes_max(data.len()));
+            if bytes * most.1 > most.0 * bytes_max {
+                most = (bytes, bytes_max, data.len());
+            }
             drop(shown);
             seeds += 1;
         }
-        println!("{name}: at most {} bytes, for an input of {}", most.0, most.1);
+        println!("{name}: at most {} of {} bytes, for an input of {}", most.0, most.1, most.2);
         targets += 1;
     }
     println!("replayed {seeds} inputs of {targets} targets");

@@ -17,6 +17,7 @@ mod mutants;
 mod plant;
 mod registry;
 mod rfc;
+mod scoreboard;
 mod sh;
 mod test;
 mod text;
@@ -49,6 +50,8 @@ usage: cargo xtask COMMAND [OPTIONS]
                                 change the code in a copy of the tree, a little at a time: a test has to fail
   coverage [PACKAGE...] [--html]
                                 lines and regions that the tests of a crate run, and the lines that none runs
+  scoreboard [ROW...] [--from FILE] [--check]
+                                measure rows of SCOREBOARD.md, or the quick ones; take a figure from what was printed before
   fuzz [run] [TARGET...] [--seconds N] [--jobs N] [--sanitizer NAME]
                                 fuzz all targets, or some, N seconds each (default 60), N at a time
   fuzz list | replay [TARGET...] | seed [TARGET...]
@@ -91,6 +94,7 @@ fn run(mut args: Args) -> Result<()> {
         "tidy" => tidy::command(args),
         "rfc" => rfc::command(args),
         "plant" => plant::command(args),
+        "scoreboard" => scoreboard::command(args),
         "mutants" => mutants::command(args),
         "coverage" => coverage::command(args),
         "vectors" => vectors::command(args),

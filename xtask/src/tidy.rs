@@ -6,7 +6,7 @@ mod links;
 
 use anyhow::{Result, bail};
 
-use crate::{args::Args, fuzz, layers, registry, rfc, text, workspace};
+use crate::{args::Args, fuzz, layers, registry, rfc, scoreboard, text, workspace};
 
 /// `cargo xtask tidy [--fix]`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
@@ -31,6 +31,7 @@ pub(crate) fn tidy(fix: bool) -> Result<()> {
     text::sync("ARCHITECTURE.md", &wanted, fix, &mut problems)?;
     let files = text::source_files()?;
     registry::check(&files, fix, &mut problems)?;
+    scoreboard::check(fix, &mut problems)?;
     files::check(&files, &packages, &mut problems);
     links::check(&files, &mut problems);
     for problem in &problems {

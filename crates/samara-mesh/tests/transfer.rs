@@ -117,6 +117,9 @@ fn patience_and_deadlines_end_a_want() {
 //= rfcs/0007-transfer.md#xfer-10
 //= type=test
 //# A getter MUST NOT store or pass on a byte before it is verified.
+//= rfcs/0007-transfer.md#xfer-16
+//= type=test
+//# A getter SHOULD ask once more, in groups of 16 KiB, for what a source that claims to hold it did not deliver in larger groups.
 #[test]
 fn damage_at_the_source_costs_its_group_only() {
     let mut world = World::default();

@@ -190,6 +190,7 @@ fn cut_everywhere(mut seed: impl FnMut(u64) -> Option<u64>) {
         at += 1;
     }
     assert!(at > CALLS_MIN, "the workload has only {at} calls");
+    println!("{} crash points", at - FIRST_CALL);
 }
 
 #[test]
@@ -231,6 +232,7 @@ fn every_call_fails_once() {
         at += 1;
     }
     assert!(at > CALLS_MIN, "the workload has only {at} calls");
+    println!("{} crash points", at - FIRST_CALL);
 }
 
 #[test]
@@ -245,6 +247,7 @@ fn the_process_dies_at_every_call_and_the_machine_lives_on() {
         at += 1;
     }
     assert!(at > CALLS_MIN, "the workload has only {at} calls");
+    println!("{} crash points", at - FIRST_CALL);
 }
 
 #[test]
@@ -273,6 +276,7 @@ fn a_full_disk_at_every_call_loses_nothing_and_the_work_can_be_done_again() {
         at += 1;
     }
     assert!(at > CALLS_MIN, "the workload has only {at} calls");
+    println!("{} crash points", at - FIRST_CALL);
 }
 
 //= rfcs/0009-store.md#store-27

@@ -88,6 +88,7 @@ fn a_flipped_bit_anywhere_in_a_segment_is_noticed_or_does_not_matter() {
         disk.write_file(index, &fresh.read_file(index).unwrap(), false).unwrap();
     }
     assert!(noticed > good.len() / 61 / 2, "{noticed}");
+    println!("{} bits flipped, {noticed} damaged blobs noticed", good.len().div_ceil(61));
 }
 
 #[test]
