@@ -17,6 +17,7 @@ use core::{fmt, ops::Range};
 use bytes::Bytes;
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, PeerId, RangeSet};
 use samara_sched::WantId;
+pub use samara_wire::CloseCode;
 
 use crate::link::{DownReason, LinkEvent, LinkId, Outgoing};
 
@@ -115,6 +116,15 @@ pub enum MeshEvent {
         peer: PeerId,
         /// What the peer calls itself: untrusted text of at most 64 bytes.
         agent: String,
+    },
+    /// The peer said CLOSE; nothing more comes on this session.
+    ClosedByPeer {
+        /// The session.
+        link: LinkId,
+        /// With whom.
+        peer: PeerId,
+        /// Why, and so whether to come back; a code that nobody knows is `Internal` here.
+        code: CloseCode,
     },
     /// A session, or a link that never became one, is gone.
     Disconnected {

@@ -55,7 +55,7 @@ mod session;
 
 pub use config::MeshConfig;
 pub use mesh::Mesh;
-pub use session::SessionState;
+pub use session::{SessionState, Terms};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

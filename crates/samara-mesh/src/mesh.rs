@@ -18,7 +18,7 @@ use crate::{
     link::{DownReason, Lane, LinkEvent, LinkId, LinkInfo},
     requests::{Owner, Requests},
     serve::Serving,
-    session::{Session, SessionState, rights_of},
+    session::{Session, SessionState, Terms, rights_of},
 };
 
 /// Attempts to reach a peer.
@@ -79,6 +79,12 @@ impl Mesh {
     /// Open sessions.
     pub fn sessions(&self) -> impl Iterator<Item = (LinkId, &LinkInfo, SessionState)> {
         self.sessions.iter().map(|(link, session)| (*link, &session.info, session.state))
+    }
+
+    /// What is in force on a session; `None` unless it is open.
+    #[must_use]
+    pub fn terms(&self, link: LinkId) -> Option<Terms> {
+        self.sessions.get(&link)?.terms()
     }
 
     /// Wants of peers that are being served.
@@ -291,8 +297,8 @@ impl Mesh {
                     self.scheduler.measured_rtt(SourceId(link.0), rtt);
                 }
             }
-            Message::Close(_) => {
-                session.closed_by_peer(outputs);
+            Message::Close(close) => {
+                session.closed_by_peer(close.code, outputs);
                 self.getter.forget_link(link);
                 self.scheduler.source_down(now, SourceId(link.0));
             }
@@ -323,6 +329,8 @@ impl Mesh {
                         held.insert(held.end()..u64::MAX);
                     }
                     self.scheduler.have(now, request, have.size, &held);
+                //= rfcs/0007-transfer.md#xfer-20
+                //# A getter MUST close a session on which HAVE or END arrives for a number that no WANT of it had.
                 } else if have.want >= session.next_want {
                     return Err(CloseReason::Protocol("HAVE for a want that was never made"));
                 }

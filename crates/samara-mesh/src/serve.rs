@@ -102,6 +102,8 @@ impl Server {
         want: Want,
         serving: &mut Serving<'_>,
     ) -> Result<(), &'static str> {
+        //= rfcs/0007-transfer.md#xfer-19
+        //# A source MUST close a session on which a WANT has the number of a want that is open.
         if self.wants.contains_key(&want.want) {
             return Err("a want number is in use");
         }
@@ -151,7 +153,11 @@ impl Server {
         let opened = match result {
             Ok(opened) => opened,
             Err(error) => {
-                slot.result = Some(Err(error));
+                // Its only slot so far. A refusal carries no bytes of the blob, so it waits neither
+                // for the blocks of other wants nor for credit.
+                let Some(slot) = self.slots.remove(at) else { return };
+                self.ahead -= slot.bytes;
+                self.failed(&slot, error, serving);
                 return;
             }
         };

@@ -16,6 +16,9 @@ use crate::{
     serve::Server,
 };
 
+/// The features that this version assigns: none.
+const FEATURES: u64 = 0;
+
 /// Where a session stands. Spec: RFC 0005, section "States".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -26,6 +29,18 @@ pub enum SessionState {
     Open,
     /// CLOSE was sent or received; nothing more is sent.
     Closed,
+}
+
+/// What is in force on an open session. Spec: RFC 0005, sections "Versions and features" and "Credit".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Terms {
+    /// The highest version that both speak.
+    pub version: u64,
+    /// Bits of the features that both have named.
+    pub features: u64,
+    /// Bulk bytes that the peer allows us in total. Unit: bytes.
+    pub credit: u64,
 }
 
 /// The outgoing side of a link: frames, queue and credit.
@@ -101,6 +116,9 @@ pub(crate) struct Session {
     /// Largest block of data that fits the peer's frames and credit.
     pub(crate) block_max: u64,
     pub(crate) rights: usize,
+    /// In force since the peer's HELLO.
+    version: u64,
+    features: u64,
     /// Bulk bytes received, dealt with, and granted in total.
     received: u64,
     processed: u64,
@@ -142,7 +160,7 @@ impl Session {
             //= rfcs/0003-encoding.md#enc-35
             //# A sender MUST set no bit of `features` but those that a version which it speaks
             //# assigns.
-            features: 0,
+            features: FEATURES,
         };
         pipe.transmit(Lane::Control, &Message::Hello(hello), outputs);
         Self {
@@ -154,6 +172,8 @@ impl Session {
             wants_max: 0,
             block_max: 0,
             rights: 0,
+            version: 0,
+            features: 0,
             received: 0,
             processed: 0,
             granted: config.credit_bytes,
@@ -192,7 +212,8 @@ impl Session {
         }
         //= rfcs/0003-encoding.md#enc-36
         //# A receiver MUST ignore the bits of `features` that it does not know.
-        // Version 1 knows none.
+        self.features = hello.features & FEATURES;
+        self.version = hello.version_max.min(VERSION);
         self.state = SessionState::Open;
         self.pipe.credit = hello.credit;
         self.wants_max = usize::try_from(hello.wants_max).unwrap_or(usize::MAX);
@@ -210,6 +231,13 @@ impl Session {
         };
         outputs.push_back(Output::Event(event));
         Ok(())
+    }
+
+    /// What is in force; `None` unless the session is open.
+    pub(crate) fn terms(&self) -> Option<Terms> {
+        let (version, features, credit) = (self.version, self.features, self.pipe.credit);
+        let open = self.state == SessionState::Open;
+        open.then_some(Terms { version, features, credit })
     }
 
     /// Takes a CREDIT.
@@ -299,9 +327,13 @@ impl Session {
     }
 
     /// The peer said CLOSE.
-    pub(crate) fn closed_by_peer(&mut self, outputs: &mut VecDeque<Output>) {
+    pub(crate) fn closed_by_peer(&mut self, code: CloseCode, outputs: &mut VecDeque<Output>) {
         self.state = SessionState::Closed;
         self.pipe.closed = true;
+        //= rfcs/0003-encoding.md#enc-27
+        //# A receiver MUST act on a CLOSE or END code that it does not know as on the code for internal.
+        let (link, peer, code) = (self.pipe.link, self.info.peer, code.or_internal());
+        outputs.push_back(Output::Event(MeshEvent::ClosedByPeer { link, peer, code }));
         let reason = CloseReason::Done;
         outputs.push_back(Output::Close { link: self.pipe.link, reason });
     }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use samara_base::{BlobId, Class, GroupLog2, Instant, PeerId, RangeSet};
 use samara_mesh::{
     Mesh, MeshConfig, SessionState,
-    io::{Block, CloseReason, Input, Opened, Output, ServeError},
+    io::{Block, CloseReason, Input, MeshEvent, Opened, Output, ServeError},
     link::{DownReason, Lane, LinkEvent, LinkId, LinkInfo},
 };
 use samara_sched::WantSpec;
@@ -498,6 +498,29 @@ fn data_that_was_not_asked_for_closes() {
     assert_eq!(script.closed, None);
 }
 
+//= rfcs/0007-transfer.md#xfer-20
+//= type=test
+//# A getter MUST close a session on which HAVE or END arrives for a number that no WANT of it had.
+#[test]
+fn answers_to_a_want_that_was_never_made_close() {
+    let have = |want| Message::from(Have { want, size: 100_000, held: RangeSet::from(0..98) });
+    let end = |want| {
+        let missing = RangeSet::from(0..98);
+        Message::from(End { want, code: EndCode::Unavailable, missing, retry_ms: None })
+    };
+    for answer in [have, end] {
+        let mut script = Script::open();
+        let want = script.want(100_000);
+        script.hear(answer(want));
+        script.hear(end(want));
+        // Over, but it was made: its END may have crossed a CANCEL.
+        script.hear(answer(want));
+        assert_eq!(script.closed, None);
+        script.hear(answer(want + 1));
+        assert!(script.protocol_violation());
+    }
+}
+
 //= rfcs/0007-transfer.md#xfer-6
 //= type=test
 //# A getter MUST ask for whole groups only.
@@ -544,9 +567,7 @@ fn three_lies_end_the_conversation() {
         wanted.push(world.verdict(getter, want, Duration::from_secs(60)));
     }
     assert!(wanted.iter().all(Option::is_some), "{wanted:?}");
-    let served = |event: &&samara_mesh::io::MeshEvent| {
-        matches!(event, samara_mesh::io::MeshEvent::Served { .. })
-    };
+    let served = |event: &&MeshEvent| matches!(event, MeshEvent::Served { .. });
     assert_eq!(world.node(liar).events.iter().filter(served).count(), 3, "then no more");
 }
 
@@ -564,6 +585,9 @@ fn a_refusal_says_nothing() {
     assert_eq!(script.said, [Message::from(end)]);
 }
 
+//= rfcs/0007-transfer.md#xfer-19
+//= type=test
+//# A source MUST close a session on which a WANT has the number of a want that is open.
 #[test]
 fn too_many_wants_are_told_to_come_back() {
     let config = MeshConfig { wants_per_session_max: 3, ..MeshConfig::default() };
@@ -581,6 +605,60 @@ fn too_many_wants_are_told_to_come_back() {
     script.hear(asked(0));
     assert!(script.protocol_violation(), "a number in use");
     let _: PeerId = peer(2);
+}
+
+#[test]
+fn a_refusal_does_not_wait_for_the_credit_of_another_want() {
+    let mut script = Script::new();
+    script.hear(Hello { credit: 0, ..hello() });
+    script.said.clear();
+    script.hear(asked(0));
+    script.hear(Want { blob: BlobId::from_bytes([8; 32]), ..asked(1) });
+    let both = opens(&mut script);
+    let [(held, _), (unknown, _)] = both[..] else { panic!("{both:?}") };
+    script.input(Input::Opened { token: held, result: one_group(1) });
+    script.input(Input::Opened { token: unknown, result: Err(ServeError::Unavailable) });
+    let [Message::End(end)] = &script.said[..] else { panic!("{:?}", script.said) };
+    assert_eq!((end.want, end.code), (1, EndCode::Unavailable));
+    script.hear(Credit { total: 16 * 1024 });
+    let sent = script.said.iter().filter(|said| matches!(said, Message::Data(_)));
+    assert_eq!(sent.count(), 1, "the other goes on");
+    assert!(matches!(script.said.last(), Some(Message::End(end)) if end.want == 0));
+}
+
+#[test]
+fn what_is_in_force_can_be_asked_while_the_session_is_open() {
+    let mut script = Script::new();
+    assert_eq!(script.mesh.terms(LINK), None, "before HELLO");
+    script.hear(Hello { version_max: 9, features: 7, ..hello() });
+    let terms = |script: &Script| {
+        script.mesh.terms(LINK).map(|terms| (terms.version, terms.features, terms.credit))
+    };
+    assert_eq!(terms(&script), Some((1, 0, 1 << 20)));
+    script.hear(Credit { total: 1 << 21 });
+    script.hear(Credit { total: 1 << 19 });
+    assert_eq!(terms(&script), Some((1, 0, 1 << 21)));
+    script.hear(Close::new(CloseCode::Shutdown, ""));
+    assert_eq!(terms(&script), None, "after CLOSE");
+}
+
+//= rfcs/0003-encoding.md#enc-27
+//= type=test
+//# A receiver MUST act on a CLOSE or END code that it does not know as on the code for internal.
+#[test]
+fn the_peers_reason_to_close_is_told() {
+    for (code, told) in [(0, CloseCode::Done), (4, CloseCode::Shutdown), (77, CloseCode::Internal)]
+    {
+        let mut script = Script::open();
+        script.hear(Close::new(CloseCode::from_code(code), "bye"));
+        let closed = script.outputs.iter().filter_map(|output| match output {
+            Output::Event(MeshEvent::ClosedByPeer { link, peer, code }) => {
+                Some((*link, *peer, *code))
+            }
+            _ => None,
+        });
+        assert_eq!(closed.collect::<Vec<_>>(), [(LINK, peer(2), told)]);
+    }
 }
 
 #[test]
