@@ -1,4 +1,4 @@
-"""A reader of the formats of RFC 0001 to 0004 and 0009, as a subject of RFC 0014.
+"""A reader of the formats of RFC 0001 to 0004 and 0009, and a node of RFC 0005 and 0007, as a subject of RFC 0014.
 
     reader.py subject           answers requests on standard input, one JSON object per line
     reader.py verify FILE...    holds itself to vector files
@@ -10,6 +10,7 @@ import sys
 import manifest
 import messages
 import record
+import session
 import ticket
 import tree
 import wire
@@ -67,6 +68,7 @@ DECODE = {
     "ticket": lambda params, data: ticket.decode(data),
     "manifest": lambda params, data: manifest.decode(data),
     "record": record.decode,
+    "session": session.decode,
 }
 ENCODE = {
     "varint": lambda params, value: wire.put_varint(num(value)),
@@ -102,7 +104,7 @@ def answer(line):
         return {"result": "invalid", "reason": f"{type(error).__name__}: {error}"}
 
 
-def subject():
+def answer_lines():
     for line in sys.stdin.buffer:  # bytes: a line that is not UTF-8 is refused, not fatal
         reply = json.dumps(answer(line))
         sys.stdout.write((reply if len(reply) < LINE_MAX else '{"result": "unsupported"}') + "\n")
@@ -142,7 +144,7 @@ def verify(paths):
 
 def main(args):
     if args == ["subject"]:
-        subject()
+        answer_lines()
         return 0
     if args[:1] == ["verify"] and args[1:]:
         return 0 if verify(args[1:]) else 1

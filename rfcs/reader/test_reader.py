@@ -86,10 +86,69 @@ class Examples(unittest.TestCase):
         kept = tree.frontier(params, blocks["frontier, leaves 0..1 and 2..3 held"])
         self.assertEqual(kept, {"held": [["0", "1"], ["2", "3"]]})
 
+    def test_session(self):
+        shown = json.loads(re.search(r'```json\n({ "params.*?)```', rfc("0014"), re.S)[1])
+        found = ask("decode", "session", shown["params"], bytes=hexes("0014")["session"].hex())
+        self.assertEqual(found, {"result": "valid", "value": shown["value"]})
+
     def test_blake3(self):
         for size in (0, 1, 63, 64, 65, 1023, 1024, 1025, 2048, 2049, 16_384, 16_385, 100_000):
             data, whole = described({"len": str(size)}), (0, tree.leaves(size))
             self.assertEqual(tree.hashed(whole, data, whole), blake3(data).digest(), size)
+
+
+class Sessions(unittest.TestCase):
+    PARAMS = {"frame_body_max": "1114112", "wants_max": "1", "credit": "9", "rights_max": "1"}
+    HELLO = hexes("0003")["hello"]
+    WANT = hexes("0003")["want"]
+
+    def led(self, *said, **params):
+        return ask("decode", "session", self.PARAMS | params, bytes=b"".join(said).hex())
+
+    def open(self, *said, **params):
+        found = self.led(self.HELLO, *said, **params)
+        self.assertEqual(found["result"], "valid", found)
+        return found["value"]
+
+    def refused(self, req, *said, **params):
+        found = self.led(*said, **params)
+        self.assertEqual(found["result"], "invalid", found)
+        self.assertIn(req, found["reason"])
+
+    def test_opening(self):
+        self.assertEqual(self.led()["value"], {"state": "opening"})
+        self.assertEqual(self.led(wait_ms="9999")["value"], {"state": "opening"})
+        late = {"state": "closed", "by": "node", "code": "3"}
+        self.assertEqual(self.led(self.HELLO[:-1], wait_ms="10000")["value"], late)
+        self.refused("SESS-1", b"\x04\x01\x07")
+        self.refused("SESS-2", self.HELLO, self.HELLO)
+
+    def test_broken_frames(self):
+        self.assertEqual(self.open(b"\x40\x7f\x01", wait_ms="0")["state"], "open")  # not whole
+        self.refused("ENC-15", b"\x40\x7f\x40\x81", frame_body_max="128")  # nor does it have to be
+        self.refused("ENC-20", self.HELLO, b"\x40\x7e\x00")
+        gone = {"state": "closed", "by": "peer", "code": "5"}
+        self.assertEqual(self.open(b"\x08\x01\x3f", b"\x40\x7e\x00"), gone)  # ENC-27, and nothing behind it
+
+    def test_wants(self):
+        held = {"id": self.WANT[3:35].hex(), "data": {"len": "6"}, "right": "07"}
+        right = b"\x0a\x01\x07"
+        self.assertEqual(self.open(self.WANT, held=held)["ends"], [["1", "1"]])  # XFER-15
+        self.assertEqual(self.open(right, self.WANT, held=held)["served"], ["1"])
+        other = self.WANT[:2] + b"\x00" + self.WANT[3:]
+        value = self.open(right, self.WANT, other, b"\x18\x01\x01", held=held)
+        self.assertEqual((value["ends"], value["served"]), ([["0", "2"], ["1", "5"]], []))
+        self.refused("XFER-19", self.HELLO, self.WANT, self.WANT)
+        self.refused("SESS-9", self.HELLO, right, right)
+
+    def test_getting(self):
+        asked = messages.decode(b"\x10" + self.WANT[2:])
+        have, data, end = (hexes("0003")[name] for name in ("have", "data", "end"))
+        self.refused("XFER-20", self.HELLO, have)
+        self.refused("XFER-4", self.HELLO, data, asked=asked)
+        self.assertEqual(self.open(have, data, end, end, asked=asked)["state"], "open")
+        self.refused("XFER-5", self.HELLO, have, data, data, asked=asked, credit="99")
+        self.refused("SESS-8", self.HELLO, end, data, asked=asked, credit="5")
 
 
 class Lines(unittest.TestCase):

@@ -127,6 +127,8 @@ pub(crate) const LAYERS: &[Layer] = &[
             "samara-tree",
             "samara-chunk",
             "samara-store",
+            "samara-sched",
+            "samara-mesh",
         ],
         others: None,
         kind: LayerKind::Async,

@@ -14,6 +14,7 @@ mod manifest;
 mod message;
 mod random;
 mod record;
+mod session;
 mod ticket;
 mod tree;
 mod wire;
@@ -36,6 +37,7 @@ pub fn all() -> Result<Vec<(&'static str, VectorFile)>, Vec<String>> {
         tree::outboard(),
         wire::ranges(),
         record::list(),
+        session::list(),
         ticket::list(),
         wire::tlv(),
         tree::transfer(),

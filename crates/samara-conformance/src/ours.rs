@@ -12,12 +12,14 @@ mod json;
 mod manifest;
 mod message;
 mod record;
+mod session;
 mod ticket;
 mod tree;
 mod wire;
 
 pub(crate) use data::Pattern;
 pub(crate) use json::{bytes, number, ranges};
+pub(crate) use session::{Store, decode_with};
 
 /// The crates of this repository.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +48,7 @@ impl Subject for Ours {
             Codec::Manifest => manifest::decode(bytes),
             Codec::Ticket => ticket::decode(bytes),
             Codec::Record => record::decode(params, bytes),
+            Codec::Session => session::decode(params, bytes),
         };
         Ok(value.map_or_else(Answer::Invalid, Answer::Valid))
     }
@@ -64,9 +67,11 @@ impl Subject for Ours {
             Codec::Message => message::encode(value),
             Codec::Manifest => manifest::encode(value),
             // The bytes of these do not follow from their values.
-            Codec::Identity | Codec::Outboard | Codec::Transfer | Codec::Frontier => {
-                return Ok(Answer::Unsupported);
-            }
+            Codec::Identity
+            | Codec::Outboard
+            | Codec::Transfer
+            | Codec::Frontier
+            | Codec::Session => return Ok(Answer::Unsupported),
             Codec::Ticket => ticket::encode(value),
             Codec::Record => record::encode(params, value),
         };

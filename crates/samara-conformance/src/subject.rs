@@ -34,11 +34,13 @@ pub enum Codec {
     Manifest,
     /// A record of a store (RFC 0009).
     Record,
+    /// What a node makes of all that a peer sends (RFC 0005, RFC 0007).
+    Session,
 }
 
 impl Codec {
     /// All codecs, in the order of the RFC's table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Varint,
         Self::Ranges,
         Self::Tlv,
@@ -51,6 +53,7 @@ impl Codec {
         Self::Ticket,
         Self::Manifest,
         Self::Record,
+        Self::Session,
     ];
 
     /// The name in vector files and in requests.
@@ -69,6 +72,7 @@ impl Codec {
             Self::Ticket => "ticket",
             Self::Manifest => "manifest",
             Self::Record => "record",
+            Self::Session => "session",
         }
     }
 }

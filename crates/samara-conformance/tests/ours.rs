@@ -176,6 +176,30 @@ fn values_by_chance_are_values() {
     }
 }
 
+//= rfcs/0014-conformance.md#conf-10
+//= type=test
+//# A vector of `session` MUST have the same result and value whenever the node under test looks blobs
+//# up, stores what it is sent, and has its own frames leave.
+#[test]
+fn what_a_session_leads_to_follows_from_its_bytes() {
+    let files = vectors();
+    let sessions = files.iter().find(|(name, _)| name == "session");
+    let Some((_, sessions)) = sessions else { panic!("there are scripts of sessions") };
+    let tests = sessions.tests.len();
+    let refused = sessions.tests.iter().filter(|test| test.result == Expect::Invalid).count();
+    assert!(tests >= 60 && 2 * refused >= tests, "{refused} of {tests} break the protocol");
+    // The generator runs each with a store that answers at once and with one that answers last, in
+    // reverse, and fails if they differ.
+    assert!(generate::all().is_ok());
+    let kept = ["opening", "open", "closed"].map(|state| {
+        let has = |test: &&samara_conformance::Test| {
+            test.value.as_ref().is_some_and(|value| value["state"] == state)
+        };
+        sessions.tests.iter().filter(has).count()
+    });
+    assert!(kept.iter().all(|count| *count >= 3), "{kept:?}");
+}
+
 //= rfcs/0014-conformance.md#conf-9
 //= type=test
 //# A vector of a codec that is not encoded MUST NOT be `must-ignore`.

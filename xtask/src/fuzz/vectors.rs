@@ -41,6 +41,7 @@ fn input(codec: &str, test: &Value) -> Result<Option<(&'static str, Vec<u8>)>> {
         "message" => Some(("wire_message", bytes)),
         "manifest" => Some(("chunk_manifest", bytes)),
         "ticket" => Some(("samara_ticket", bytes)),
+        "session" => Some(("mesh_session", bytes)),
         "frame" => {
             // Whether there are CRC-32s, and the body limit in units of 16 bytes.
             let crc = test.pointer("/params/crc").and_then(Value::as_bool).unwrap_or(false);
@@ -77,6 +78,8 @@ mod tests {
         assert_eq!(input("frame", &test)?, Some(("wire_frame_stream", vec![1, 8, 4, 1])));
         let test = json!({ "bytes": "aa", "params": { "segment": "7" } });
         assert_eq!(input("record", &test)?, Some(("store_record", vec![7, 0xaa])));
+        let test = json!({ "bytes": "0401", "params": { "credit": "9" } });
+        assert_eq!(input("session", &test)?, Some(("mesh_session", vec![4, 1])));
         assert_eq!(input("identity", &json!({ "bytes": "" }))?, None);
         assert!(input("varint", &json!({ "bytes": "4" })).is_err());
         Ok(())

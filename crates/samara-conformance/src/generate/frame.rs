@@ -7,7 +7,7 @@ fn params(crc: bool, body_max: u64) -> Params {
     Params::from_iter([("crc".to_owned(), crc.into()), ("body_max".to_owned(), number(body_max))])
 }
 
-fn frame(kind: u64, body: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u64, body: &[u8]) -> Vec<u8> {
     [v(kind), v(body.len() as u64), body.to_vec()].concat()
 }
 

@@ -4,17 +4,17 @@ use crate::Codec;
 const RFC: &str = "rfcs/0003-encoding.md";
 
 /// The parts of a HELLO, each to be left out or replaced.
-fn hello(parts: &[(u64, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn hello(parts: &[(u64, Vec<u8>)]) -> Vec<u8> {
     let tlvs = parts.iter().flat_map(|(tlv_type, value)| tlv(*tlv_type, value));
     [0x00].into_iter().chain(tlvs).collect()
 }
 
-fn parts() -> Vec<(u64, Vec<u8>)> {
+pub(super) fn parts() -> Vec<(u64, Vec<u8>)> {
     vec![(0x00, vec![1, 1]), (0x02, v(1_114_112)), (0x04, v(64)), (0x06, v(4 << 20)), (0x08, v(0))]
 }
 
 /// The parts of a HELLO with one replaced, or added in its place.
-fn with(tlv_type: u64, value: Vec<u8>) -> Vec<u8> {
+pub(super) fn with(tlv_type: u64, value: Vec<u8>) -> Vec<u8> {
     let mut all = parts();
     all.retain(|(other, _)| *other != tlv_type);
     all.push((tlv_type, value));

@@ -33,15 +33,15 @@ pub(super) fn identity() -> List {
 }
 
 /// A blob with its outboard.
-struct Blob {
+pub(super) struct Blob {
     pattern: Pattern,
-    data: Vec<u8>,
-    id: BlobId,
+    pub(super) data: Vec<u8>,
+    pub(super) id: BlobId,
     outboard: Vec<Cv>,
 }
 
 impl Blob {
-    fn new(len: usize) -> Self {
+    pub(super) fn new(len: usize) -> Self {
         let pattern = Pattern::new(len);
         let data = pattern.bytes();
         let mut outboard = vec![Cv::default(); usize_of(Tree::new(len as u64).stored_cvs())];
@@ -64,7 +64,7 @@ impl Blob {
         Tree::new(self.size()).leaves()
     }
 
-    fn slice(&self, leaves: &Range<u64>) -> &[u8] {
+    pub(super) fn slice(&self, leaves: &Range<u64>) -> &[u8] {
         let bytes = Tree::new(self.size()).bytes(leaves);
         self.data.get(usize_of(bytes.start)..usize_of(bytes.end)).unwrap_or_default()
     }
@@ -73,7 +73,7 @@ impl Blob {
         self.outboard.iter().flat_map(|cv| cv.0).collect()
     }
 
-    fn proof(&self, group: GroupLog2, range: &Range<u64>, base: &RangeSet) -> Vec<u8> {
+    pub(super) fn proof(&self, group: GroupLog2, range: &Range<u64>, base: &RangeSet) -> Vec<u8> {
         let Ok(prover) = Prover::open(self.id, self.size(), self.outboard.as_slice()) else {
             return Vec::new();
         };

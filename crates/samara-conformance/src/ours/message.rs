@@ -121,7 +121,7 @@ pub(super) fn encode(value: &Value) -> Outcome<Vec<u8>> {
     Ok(out)
 }
 
-fn from_json(value: Object<'_>) -> Outcome<Message> {
+pub(super) fn from_json(value: Object<'_>) -> Outcome<Message> {
     let optional = |key| value.optional(key).map(super::json::to_number).transpose();
     Ok(match value.text("message")? {
         "hello" => {
