@@ -2,7 +2,7 @@
 //!
 //! Spec: RFC 0014. An implementation under test is a [`Subject`]: in the same process, or a child
 //! process in any language that answers one line of JSON per request ([`Child`]). The vectors are
-//! files in `rfcs/vectors`; [`run`] compares a subject with them, [`cross`] compares two subjects
+//! files in `rfcs/vectors`; [`run`] compares a subject with them, by requirement of the RFCs, [`cross`] compares two subjects
 //! with each other.
 //!
 //! ```
@@ -47,6 +47,8 @@ pub mod child;
 pub mod generate;
 #[cfg(feature = "ours")]
 mod ours;
+pub mod report;
+mod requirements;
 pub mod runner;
 mod subject;
 pub mod vectors;
@@ -54,7 +56,8 @@ pub mod vectors;
 pub use child::{Child, serve};
 #[cfg(feature = "ours")]
 pub use ours::Ours;
-pub use runner::{Failure, Report, Skips, cross, run};
+pub use requirements::{Requirement, Requirements, Section, Selection};
+pub use runner::{Failure, Report, Skips, Tally, cross, run};
 pub use subject::{Answer, Codec, Params, Subject, UnknownCodec};
 pub use vectors::{Expect, Test, VectorError, VectorFile};
 

@@ -9,16 +9,19 @@ use std::{
 };
 
 use samara_conformance::{
-    Child, Codec, Ours, Report, Skips, Subject, VectorFile, cross, generate, run, serve,
+    Child, Codec, Ours, Requirements, Selection, Skips, Subject, VectorFile, cross, generate,
+    report, run, serve,
 };
 
 const HELP: &str = "\
-usage: samara-conformance run DIR [--skip CODEC=REASON]... [-- PROGRAM ARG...]
+usage: samara-conformance run DIR [--req ID]... [--rfc NNNN]... [--skip CODEC=REASON]... [-- PROGRAM ARG...]
        samara-conformance cross COUNT -- PROGRAM ARG...
        samara-conformance gen DIR [--check]
        samara-conformance serve
 
-run    holds a subject to the vectors in DIR: PROGRAM, or the crates of this repository
+run    holds a subject to the vectors in DIR: PROGRAM, or the crates of this repository;
+       with --req or --rfc, only to those about a requirement or an RFC. What the RFCs in the
+       folder around DIR say is shown with what failed
 cross  has PROGRAM and our crates encode and decode COUNT values of each kind for each other
 gen    writes the vectors to DIR; with --check, fails if they are not what is there
 serve  is a subject: answers requests on standard input (RFC 0014)
@@ -74,38 +77,36 @@ fn run_all(
     directory: &str,
     mut options: &[&str],
 ) -> Result<bool, Anyhow> {
-    let mut skips = Skips::new();
-    while let ["--skip", skip, rest @ ..] = options {
-        let (codec, reason) = skip.split_once('=').ok_or("--skip takes CODEC=REASON")?;
-        if reason.trim().is_empty() {
-            return Err("a codec is left out for a reason: --skip CODEC=REASON".into());
-        }
-        skips.insert(codec.parse()?, reason.to_owned());
-        options = rest;
+    let (mut skips, mut selection) = (Skips::new(), Selection::default());
+    loop {
+        options = match options {
+            [] => break,
+            ["--req", id, rest @ ..] => {
+                selection.req(id);
+                rest
+            }
+            ["--rfc", number, rest @ ..] => {
+                selection.rfc(number);
+                rest
+            }
+            ["--skip", skip, rest @ ..] => {
+                let (codec, reason) = skip.split_once('=').ok_or("--skip takes CODEC=REASON")?;
+                if reason.trim().is_empty() {
+                    return Err("a codec is left out for a reason: --skip CODEC=REASON".into());
+                }
+                skips.insert(codec.parse()?, reason.to_owned());
+                rest
+            }
+            [unknown, ..] => return Err(format!("unknown option {unknown}\n\n{HELP}").into()),
+        };
     }
-    if let [unknown, ..] = options {
-        return Err(format!("unknown option {unknown}\n\n{HELP}").into());
-    }
-    let files = VectorFile::read_all(Path::new(directory))?;
-    let report = run(subject, &files, &skips)?;
-    let mut out = io::stdout().lock();
-    show(&mut out, &report)?;
-    for (codec, count) in &report.skipped {
-        let reason = skips.get(codec).map_or("", String::as_str);
-        writeln!(out, "{codec}: {count} left out: {reason}")?;
-    }
-    Ok(report.is_clean())
-}
-
-fn show(out: &mut impl io::Write, report: &Report) -> io::Result<()> {
-    for failure in &report.failures {
-        writeln!(out, "FAILED {failure}")?;
-    }
-    for (codec, count) in &report.passed {
-        writeln!(out, "{codec}: {count} passed")?;
-    }
-    let passed: u32 = report.passed.values().sum();
-    writeln!(out, "{passed} passed, {} failed", report.failures.len())
+    let directory = Path::new(directory);
+    let mut files = VectorFile::read_all(directory)?;
+    let requirements = Requirements::read(&directory.join(".."))?;
+    selection.apply(&mut files, &requirements)?;
+    let found = run(subject, &files, &skips, &requirements)?;
+    report::write(&mut io::stdout().lock(), &found, &requirements, &skips)?;
+    Ok(found.is_clean())
 }
 
 fn cross_all(program: &mut impl Subject, count: usize) -> Result<bool, Anyhow> {

@@ -7,7 +7,8 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use crate::{
-    Answer, Codec, Params, Subject,
+    Answer, Codec, Params, Requirements, Subject,
+    requirements::Section,
     vectors::{Expect, Test, VectorFile},
 };
 
@@ -22,8 +23,8 @@ pub struct Failure {
     pub test: String,
     /// The test's comment.
     pub comment: String,
-    /// The requirement that the test is about.
-    pub req: Option<String>,
+    /// Where the test belongs; `None` for what is no test of a vector file.
+    pub section: Option<Section>,
     /// What was expected and what came.
     pub problem: String,
 }
@@ -31,11 +32,23 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}): {}", self.test, self.comment, self.problem)?;
-        if let Some(req) = &self.req {
-            write!(f, " [{req}]")?;
+        match self.section.as_ref().and_then(|section| section.req.as_ref()) {
+            Some(req) => write!(f, " [{req}]"),
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Counts of tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Answered as they say.
+    pub passed: u32,
+    /// Answered otherwise.
+    pub failed: u32,
+    /// Left out for a reason.
+    pub skipped: u32,
 }
 
 /// What came out of a run.
@@ -46,6 +59,8 @@ pub struct Report {
     pub passed: BTreeMap<Codec, u32>,
     /// Tests skipped, by codec.
     pub skipped: BTreeMap<Codec, u32>,
+    /// The same by section of the RFCs.
+    pub sections: BTreeMap<Section, Tally>,
     /// What failed.
     pub failures: Vec<Failure>,
 }
@@ -58,7 +73,7 @@ impl Report {
     }
 }
 
-/// Runs all tests of some files against a subject.
+/// Runs all tests of some files against a subject. `requirements` say to which RFC a test belongs.
 ///
 /// # Errors
 ///
@@ -67,17 +82,22 @@ pub fn run(
     subject: &mut impl Subject,
     files: &[(String, VectorFile)],
     skips: &Skips,
+    requirements: &Requirements,
 ) -> io::Result<Report> {
     let mut report = Report::default();
     for (name, file) in files {
         for test in &file.tests {
             let outcome = one(subject, file.codec, test)?;
+            let section = requirements.section(file, test);
+            let tally = report.sections.entry(section.clone()).or_default();
             let problem = match outcome {
                 Outcome::Passed => {
+                    tally.passed += 1;
                     *report.passed.entry(file.codec).or_default() += 1;
                     continue;
                 }
                 Outcome::Unsupported if skips.contains_key(&file.codec) => {
+                    tally.skipped += 1;
                     *report.skipped.entry(file.codec).or_default() += 1;
                     continue;
                 }
@@ -86,10 +106,11 @@ pub fn run(
                 }
                 Outcome::Failed(problem) => problem,
             };
+            tally.failed += 1;
             report.failures.push(Failure {
                 test: format!("{name} {}", test.id),
                 comment: test.comment.clone(),
-                req: test.req.clone(),
+                section: Some(section),
                 problem,
             });
         }
@@ -175,7 +196,7 @@ pub fn cross(
             Some(problem) => report.failures.push(Failure {
                 test: format!("{codec} {at}"),
                 comment: shorten(&value.to_string()),
-                req: None,
+                section: None,
                 problem,
             }),
         }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, io, path::Path};
 
 use samara_conformance::{
-    Answer, Codec, Expect, Ours, Params, Skips, Subject, VectorFile, cross, generate, run, serve,
+    Answer, Codec, Expect, Failure, Ours, Params, Requirements, Skips, Subject, VectorFile, cross,
+    generate, run, serve,
 };
 use serde_json::{Value, json};
 
@@ -25,7 +26,8 @@ fn vectors() -> Vec<(String, VectorFile)> {
 //# A subject that encodes MUST answer the value of each vector with its canonical bytes.
 #[test]
 fn our_crates_answer_every_vector() {
-    let report = run(&mut Ours, &vectors(), &Skips::new()).unwrap_or_else(|e| panic!("{e}"));
+    let report = run(&mut Ours, &vectors(), &Skips::new(), &Requirements::default())
+        .unwrap_or_else(|e| panic!("{e}"));
     assert!(report.is_clean(), "{:#?}", report.failures);
 }
 
@@ -136,17 +138,22 @@ fn the_runner_finds_what_is_wrong() {
     let refused = files.iter().flat_map(|(_, file)| &file.tests);
     let refused = refused.filter(|test| test.result == Expect::Invalid).count();
 
-    let credulous = run(&mut Credulous, &files, &Skips::new()).unwrap_or_else(|e| panic!("{e}"));
+    let credulous = run(&mut Credulous, &files, &Skips::new(), &Requirements::default())
+        .unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(credulous.failures.len(), refused, "each invalid vector finds it");
-    assert!(credulous.failures.iter().all(|failure| failure.req.is_some()));
+    let named = |failure: &Failure| failure.section.as_ref().is_some_and(|s| s.req.is_some());
+    assert!(credulous.failures.iter().all(named));
 
-    let sloppy = run(&mut Sloppy, &files, &Skips::new()).unwrap_or_else(|e| panic!("{e}"));
+    let sloppy = run(&mut Sloppy, &files, &Skips::new(), &Requirements::default())
+        .unwrap_or_else(|e| panic!("{e}"));
     assert!(!sloppy.is_clean());
 
-    let ignorant = run(&mut Ignorant, &files, &Skips::new()).unwrap_or_else(|e| panic!("{e}"));
+    let ignorant = run(&mut Ignorant, &files, &Skips::new(), &Requirements::default())
+        .unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(ignorant.failures.len(), all, "nothing is left out without a reason");
     let skips = Codec::ALL.map(|codec| (codec, "knows nothing".to_owned()));
-    let skipped = run(&mut Ignorant, &files, &skips.into()).unwrap_or_else(|e| panic!("{e}"));
+    let skipped = run(&mut Ignorant, &files, &skips.into(), &Requirements::default())
+        .unwrap_or_else(|e| panic!("{e}"));
     assert!(skipped.is_clean() && skipped.passed.is_empty());
 }
 
