@@ -417,6 +417,9 @@ impl Engine {
             MeshEvent::Connected { peer, agent, link } => {
                 tracing::info!(?link, peer = %peer.fmt_short(), agent, "connected");
             }
+            MeshEvent::ClosedByPeer { peer, code, link } => {
+                tracing::info!(?link, peer = %peer.fmt_short(), %code, "the peer closed the session");
+            }
             // In the order of outputs this comes after the session's last PRESENT.
             MeshEvent::Disconnected { peer, reason, link } => {
                 self.rights.remove(&link);

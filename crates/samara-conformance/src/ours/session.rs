@@ -31,12 +31,12 @@ const PEER: PeerId = PeerId::from_bytes([2; 32]);
 /// Longest time after the input. Unit: milliseconds.
 const WAIT_MS_MAX: u64 = 3_600_000;
 
-/// When the node's store answers.
+/// When the node's store answers, and when the link takes what the node says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
     /// As soon as it is asked.
     Eager,
-    /// Once all of the input is there.
+    /// Once all of the input is there, the last first.
     Late,
 }
 
@@ -125,6 +125,8 @@ struct Node {
     /// What the store has not answered yet.
     opens: Vec<OpenRequest>,
     writes: Vec<WriteRequest>,
+    /// Frames that the link has not taken.
+    queue: Vec<(Lane, u64)>,
     pongs: Vec<Value>,
     /// Numbers and codes.
     ends: Vec<(u64, u64)>,
@@ -144,6 +146,7 @@ impl Node {
             rights: Vec::new(),
             opens: Vec::new(),
             writes: Vec::new(),
+            queue: Vec::new(),
             pongs: Vec::new(),
             ends: Vec::new(),
             served: BTreeSet::new(),
@@ -214,7 +217,7 @@ impl Node {
         if self.store == Store::Eager { self.work() } else { Ok(()) }
     }
 
-    /// Takes down what the node says, and takes it off the link's queue.
+    /// Takes down what the node says.
     fn sent(&mut self, outgoing: Outgoing) -> Outcome<()> {
         let frame = outgoing.frame.to_bytes();
         let (lane, bytes) = (outgoing.lane, frame.len() as u64);
@@ -236,24 +239,24 @@ impl Node {
             }
             _ => {}
         }
-        self.mesh.handle_input(self.now, Input::Link(LinkEvent::Sent { link: LINK, lane, bytes }));
+        self.queue.push((lane, bytes));
         Ok(())
     }
 
-    /// Has the store answer all that it was asked.
+    /// Has the store answer all that it was asked, and the link take all that it was given.
     fn work(&mut self) -> Outcome<()> {
-        while let Some(open) = self.opens.pop() {
-            let result = self.look_up(&open);
-            self.input(Input::Opened { token: open.token, result })?;
+        loop {
+            if let Some(open) = self.opens.pop() {
+                let result = self.look_up(&open);
+                self.input(Input::Opened { token: open.token, result })?;
+            } else if let Some(write) = self.writes.pop() {
+                self.input(written(&write))?;
+            } else if let Some((lane, bytes)) = self.queue.pop() {
+                self.input(Input::Link(LinkEvent::Sent { link: LINK, lane, bytes }))?;
+            } else {
+                return Ok(());
+            }
         }
-        while let Some(write) = self.writes.pop() {
-            let end = write.first_leaf + leaves(write.data.len() as u64);
-            let size_proven = end == leaves(write.size);
-            let good = RangeSet::from(write.first_leaf..end);
-            let result = Ok(Accepted { good, bad: RangeSet::new(), size_proven });
-            self.input(Input::Written { token: write.token, result })?;
-        }
-        Ok(())
     }
 
     fn look_up(&self, open: &OpenRequest) -> Result<Opened, ServeError> {
@@ -306,4 +309,13 @@ fn block(first: u64, end: u64, size: u64) -> Block {
     let len = (end * LEAF_BYTES).min(size).saturating_sub(first * LEAF_BYTES);
     let data = vec![0; usize::try_from(len).unwrap_or(0)];
     Block { proof: Bytes::new(), data: data.into() }
+}
+
+/// All that was sent is good: nobody looks at its bytes either.
+fn written(write: &WriteRequest) -> Input {
+    let end = write.first_leaf + leaves(write.data.len() as u64);
+    let good = RangeSet::from(write.first_leaf..end);
+    let size_proven = end == leaves(write.size);
+    let result = Ok(Accepted { good, bad: RangeSet::new(), size_proven });
+    Input::Written { token: write.token, result }
 }
