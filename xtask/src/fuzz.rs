@@ -157,13 +157,19 @@ fn run(targets: &[Target], seconds: u64, sanitizer: &str, jobs: usize) -> Result
     };
     let results: Vec<Result<Vec<Stats>>> = thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a fuzzing thread panicked")))
+        };
+        workers.into_iter().map(join).collect()
     });
     let mut all = Vec::new();
     for result in results {
         all.extend(result?);
     }
     all.sort_by(|a, b| a.target.cmp(&b.target));
+    if let Some(idle) = all.iter().find(|stats| stats.inputs == 0) {
+        bail!("the fuzz target {} looked at no input", idle.target);
+    }
     eprintln!("fuzz: {} targets clean, {seconds} s each", all.len());
     Ok(all)
 }
@@ -294,13 +300,35 @@ fn seed_files(target: &str) -> Result<Vec<(u64, PathBuf)>> {
     Ok(files)
 }
 
+/// What a section of `fuzz/limits.toml` may say.
+const KEYS: &[&str] = &[
+    "input_len_max",
+    "resident_mib_max",
+    "allocation_mib_max",
+    "seconds_max",
+    "memory_bytes_per_byte",
+    "memory_kib_plus",
+];
+
 /// What one input may cost, by target; `fuzz/limits.toml`.
 struct Limits(toml::Table);
 
 impl Limits {
     fn read() -> Result<Self> {
         let path = Path::new("fuzz/limits.toml");
-        Ok(Self(crate::text::read(path)?.parse().context("fuzz/limits.toml")?))
+        let limits = Self(crate::text::read(path)?.parse().context("fuzz/limits.toml")?);
+        let targets = targets::all()?;
+        for (section, values) in &limits.0 {
+            let is_target = targets.iter().any(|target| target.name == *section);
+            if section != "default" && !is_target {
+                bail!("fuzz/limits.toml: [{section}] is no target");
+            }
+            let keys = values.as_table().into_iter().flat_map(|values| values.keys());
+            if let Some(key) = keys.into_iter().find(|key| !KEYS.contains(&key.as_str())) {
+                bail!("fuzz/limits.toml: [{section}] {key} means nothing");
+            }
+        }
+        Ok(limits)
     }
 
     /// libFuzzer's flags for a target.

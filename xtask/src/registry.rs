@@ -66,6 +66,9 @@ impl Registry {
                 {
                     problems.push(format!("{place}: the number is taken"));
                 }
+                if !row.shows_its_value(table) {
+                    problems.push(format!("{place}: neither `text` nor `lowest` says the value"));
+                }
                 match row.cells.get("status").map(String::as_str) {
                     Some("assigned") => {}
                     Some("reserved" | "withdrawn") if row.cells.contains_key("reason") => {}
@@ -109,11 +112,23 @@ impl Registry {
                 problems.push(format!("{FILE}: guarded: there is no {path}"));
             }
         }
+        let sources = self.tables.iter().filter_map(|table| table.code.as_ref());
+        let paths: Vec<&String> = self.guarded.iter().chain(sources).collect();
         let guarded = |file: &&SourceFile| {
-            self.guarded.iter().any(|path| file.path.starts_with(path))
+            paths.iter().any(|path| file.path.starts_with(*path))
                 && !file.path.ends_with("/tests.rs")
         };
         for file in files.iter().filter(guarded) {
+            for (at, line) in (1..).zip(file.text.lines()) {
+                let Some(mark) = line.trim().strip_prefix("// registry ") else { continue };
+                let id = mark.split(':').next().unwrap_or(mark);
+                let is_of =
+                    |table: &&Table| table.id == id && table.code.as_ref() == Some(&file.path);
+                if !self.tables.iter().any(|table| is_of(&table)) {
+                    problems
+                        .push(format!("{}:{at}: {FILE} has no table `{id}` for here", file.path));
+                }
+            }
             for (at, name) in own_numbers(&file.text) {
                 problems.push(format!(
                     "{}:{at}: {name} is a number that {FILE} does not list",
@@ -128,7 +143,8 @@ impl Registry {
         for table in &self.tables {
             let Some((path, name)) = &table.variants else { continue };
             let found = variants(&text::read(path)?, name);
-            let listed: BTreeSet<String> = table.rows.iter().map(|row| camel(&row.name)).collect();
+            let rows = table.rows.iter().filter(|row| row.is_assigned());
+            let listed: BTreeSet<String> = rows.map(|row| camel(&row.name)).collect();
             for variant in found.difference(&listed) {
                 problems.push(format!("{path}: {name}::{variant} is not in {FILE}, {}", table.id));
             }
@@ -171,24 +187,52 @@ fn replace(text: &str, id: &str, lines: &str) -> Result<String> {
     }
 }
 
-/// Constants outside of the marks whose value is made of nothing but numbers, by line and name.
+/// Constants outside of the marks, and arms of a `match`, that have a number of their own: by line
+/// and name. A value that is made of another constant has none.
 fn own_numbers(text: &str) -> Vec<(usize, String)> {
     let (mut found, mut inside) = (Vec::new(), false);
-    for (at, line) in (1..).zip(text.lines()) {
+    let mut lines = (1..).zip(text.lines()).peekable();
+    while let Some((at, line)) = lines.next() {
         let line = line.trim();
         if line.starts_with("// registry ") {
             inside = line.ends_with(": begin");
         }
-        if line.starts_with("#[cfg(test)]") {
+        if line.starts_with("#[cfg(test)]")
+            && lines.peek().is_some_and(|(_, next)| next.starts_with("mod tests"))
+        {
             break;
         }
-        let Some((declared, value)) = line.split_once(" = ").filter(|_| !inside) else { continue };
-        let Some((_, name)) = declared.split_once("const ") else { continue };
-        let Some((name, kind)) = name.split_once(": ") else { continue };
-        let integers = ["u8", "u16", "u32", "u64", "usize", "i64"];
-        let value = value.trim_end_matches(';');
-        let alone = value.chars().all(|c| c.is_ascii_hexdigit() || "x_ +-*<()".contains(c));
-        if integers.contains(&kind) && alone {
+        if inside || line.starts_with("//") {
+            continue;
+        }
+        if let Some((pattern, _)) = line.split_once(" => ")
+            && pattern.starts_with(|c: char| c.is_ascii_digit())
+        {
+            found.push((at, format!("`{pattern}`")));
+        }
+        let Some((declared, value)) =
+            line.split_once(" =").filter(|(start, _)| !start.contains('('))
+        else {
+            continue;
+        };
+        let declared = declared.split_once("const ").or_else(|| declared.split_once("static "));
+        let Some((name, kind)) = declared.and_then(|(_, name)| name.split_once(": ")) else {
+            continue;
+        };
+        // The value may stand on the next line.
+        let next = lines.peek().map_or("", |(_, next)| next.trim());
+        let value = if value.trim().is_empty() { next } else { value };
+        let value = value.split(" // ").next().unwrap_or(value);
+        let words = value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let mut words = words.filter(|word| !word.is_empty());
+        let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+        let is_constant = |word: &str| {
+            word.len() > 1
+                && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        };
+        let has_number = words.clone().any(is_number);
+        let has_constant = words.any(|word| is_constant(word) && !is_number(word));
+        if name != "_" && !kind.contains("str") && has_number && !has_constant {
             found.push((at, name.to_owned()));
         }
     }

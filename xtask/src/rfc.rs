@@ -6,6 +6,7 @@
 mod cite;
 mod duvet;
 mod index;
+mod lock;
 mod new;
 mod spec;
 
@@ -44,6 +45,7 @@ pub(crate) fn check() -> Result<()> {
     let book = Book::read()?;
     let mut problems = book.problems();
     registry::check(&text::source_files()?, false, &mut problems)?;
+    lock::check(&book, false, &mut problems)?;
     if duvet::is_installed() {
         duvet::check(&book.citations, &mut problems)?;
     } else {
@@ -74,6 +76,15 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn check_twice() -> Result<()> {
     duvet::required()?;
     check()
+}
+
+/// Checks the lock of ids and citations, or writes it.
+///
+/// # Errors
+///
+/// If a file can't be read or written.
+pub(crate) fn check_lock(fix: bool, problems: &mut Vec<String>) -> Result<()> {
+    lock::check(&Book::read()?, fix, problems)
 }
 
 /// A requirement that is excused from a citation, with the reason.

@@ -26,6 +26,7 @@ pub(crate) fn tidy(fix: bool) -> Result<()> {
     arrows::check(&packages, &mut problems);
     fuzz::check_targets(&packages, fix, &mut problems)?;
     rfc::check_index(fix, &mut problems)?;
+    rfc::check_lock(fix, &mut problems)?;
     let architecture = text::read("ARCHITECTURE.md")?;
     let wanted = text::replace_region(&architecture, "layers", &layers::table())?;
     text::sync("ARCHITECTURE.md", &wanted, fix, &mut problems)?;

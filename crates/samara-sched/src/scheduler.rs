@@ -19,7 +19,6 @@ mod judge;
 
 use assign::charge;
 
-/// Liars that are remembered.
 pub(crate) use crate::limits::LIARS_MAX;
 
 /// How often time-outs and waiting reasons are looked at while something is open.

@@ -61,6 +61,7 @@ impl Journal {
         base: &RangeSet,
         proof: &[u8],
     ) {
+        // A longer one is left out: its data is fetched again if the process dies before the next checkpoint.
         let total = HEAD_LEN + base.runs().len() * 16 + proof.len();
         let (Ok(data_len), true) = (u32::try_from(data_len), total <= JOURNAL_ENTRY_MAX) else {
             return;

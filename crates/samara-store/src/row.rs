@@ -4,7 +4,6 @@ use samara_base::{BlobId, RangeSet};
 
 use crate::record::{Reader, stride};
 
-/// Most files that one blob is remembered in.
 pub(crate) use crate::limits::PLACES_MAX;
 
 /// A registered directory; see [`Store::root`](crate::Store::root).

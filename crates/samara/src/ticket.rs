@@ -60,13 +60,15 @@ pub const RELAY_BYTES_MAX: usize = 255;
 
 /// Longest suggested file name. Unit: bytes.
 pub const NAME_BYTES_MAX: usize = 255;
+const SECRET_BYTES_MIN: usize = 16;
+const SECRET_BYTES_MAX: usize = 32;
 
 /// Length of the checksum at the end. Unit: bytes.
 const CHECKSUM_LEN: usize = 4;
 // registry ticket-limits: end
 
 /// Shortest and longest secret. Unit: bytes.
-pub const SECRET_BYTES: core::ops::RangeInclusive<usize> = 16..=32;
+pub const SECRET_BYTES: core::ops::RangeInclusive<usize> = SECRET_BYTES_MIN..=SECRET_BYTES_MAX;
 
 /// Types of the fields. Even ones must be understood, odd ones may be skipped.
 mod field {
@@ -89,6 +91,14 @@ mod provider_field {
     // registry provider-fields: end
 }
 
+/// What the root may be.
+mod format {
+    // registry ticket-formats: begin
+    pub(super) const BLOB: u64 = 0;
+    pub(super) const COLLECTION: u64 = 1;
+    // registry ticket-formats: end
+}
+
 /// What the root of a ticket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -102,15 +112,15 @@ pub enum Format {
 impl Format {
     const fn code(self) -> u64 {
         match self {
-            Self::Blob => 0,
-            Self::Collection => 1,
+            Self::Blob => format::BLOB,
+            Self::Collection => format::COLLECTION,
         }
     }
 
     const fn from_code(code: u64) -> Option<Self> {
         match code {
-            0 => Some(Self::Blob),
-            1 => Some(Self::Collection),
+            format::BLOB => Some(Self::Blob),
+            format::COLLECTION => Some(Self::Collection),
             _ => None,
         }
     }

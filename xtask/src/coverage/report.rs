@@ -78,7 +78,7 @@ impl Report {
     /// How much of the lines was run, from 0 to 1.
     pub(crate) fn lines_ratio(&self) -> f64 {
         let (run, all) = self.lines();
-        if all == 0 { 1.0 } else { run as f64 / all as f64 }
+        if all == 0 { 0.0 } else { run as f64 / all as f64 }
     }
 
     fn lines(&self) -> (usize, usize) {

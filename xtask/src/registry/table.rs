@@ -71,7 +71,7 @@ impl Table {
     /// The constants of all rows that have one.
     pub(super) fn constants(&self) -> Result<String> {
         let mut out = String::new();
-        for row in &self.rows {
+        for row in self.rows.iter().filter(|row| row.is_assigned()) {
             let Some(value) = &row.value else { continue };
             let place = || format!("{}: {}", self.id, row.name);
             let kind = row.cells.get("type").or(self.kind.as_ref());
@@ -132,6 +132,18 @@ impl Row {
         Ok(Self { value: value.with_context(|| name.clone())?, name, cells })
     }
 
+    /// Whether it is in use: limits always are.
+    pub(super) fn is_assigned(&self) -> bool {
+        self.cells.get("status").is_none_or(|status| status == "assigned")
+    }
+
+    /// A text in the place of a value says the value, too.
+    pub(super) fn shows_its_value(&self, table: &Table) -> bool {
+        let (Some(value), Some(text)) = (&self.value, self.cells.get("text")) else { return true };
+        let shown = value.shown(table.hex);
+        text.contains(&shown) || self.cells.get("lowest").is_some_and(|text| text.contains(&shown))
+    }
+
     fn constant(&self) -> String {
         let name = self.cells.get("const").unwrap_or(&self.name);
         name.replace(' ', "_").to_uppercase()
@@ -146,7 +158,12 @@ impl Row {
                 .map(|name| format!("`{name}`")),
             key => text(key),
         };
-        shown.unwrap_or_else(|| if key == "name" { self.name.clone() } else { "–".to_owned() })
+        let shown =
+            shown.unwrap_or_else(|| if key == "name" { self.name.clone() } else { "–".to_owned() });
+        match (key, self.cells.get("status"), self.cells.get("reason")) {
+            ("name", Some(status), Some(reason)) => format!("{shown} ({status}: {reason})"),
+            _ => shown,
+        }
     }
 }
 

@@ -31,10 +31,7 @@ row = [
 #[test]
 fn a_table_becomes_constants() {
     let registry = Registry::parse(TEXT).unwrap();
-    assert_eq!(
-        registry.tables[0].constants().unwrap(),
-        "pub(crate) const PING: u64 = 0x0a;\npub(crate) const TIME_OUT: u64 = 0x0c;\n"
-    );
+    assert_eq!(registry.tables[0].constants().unwrap(), "pub(crate) const PING: u64 = 0x0a;\n");
     assert_eq!(
         registry.tables[1].constants().unwrap(),
         "/// Longest body.\nconst BODY_MAX: u32 = 1_114_112;\nconst LEAVES_MAX: u64 = (1 << 54) - 1;\n\
@@ -48,7 +45,7 @@ fn a_table_becomes_markdown() {
     let show = |at: usize| registry.tables[at].views[0].show(&registry.tables[at]);
     assert_eq!(
         show(0),
-        "| kind | message | body |\n| --- | --- | --- |\n| 0x0a | PING | token v |\n| 0x0c | time out | – |\n"
+        "| kind | message | body |\n| --- | --- | --- |\n| 0x0a | PING | token v |\n| 0x0c | time out (reserved: was never used) | – |\n"
     );
     let limits = show(1);
     assert!(limits.contains("| bodies | 1,114,112 | `BODY_MAX` |\n"), "{limits}");
@@ -90,7 +87,22 @@ fn a_guarded_source_with_a_number_of_its_own_is_a_problem() {
     assert_eq!(problems("pub const PING: u64 = kind::PING;\nconst A: &str = \"1\";\n"), [""; 0]);
     assert!(problems("    const SIZE: u64 = 0x01;\n")[0].contains("kind.rs:1: SIZE"));
     assert!(problems("pub const SIZE_MAX: usize = (1 << 20) + 3;\n")[0].contains("SIZE_MAX"));
-    assert_eq!(problems("#[cfg(test)]\nconst SIZE: u64 = 0x01;\n"), [""; 0]);
+    assert_eq!(problems("#[cfg(test)]\nmod tests {\nconst SIZE: u64 = 0x01;\n"), [""; 0]);
+    for own in [
+        "#[cfg(test)]\nfn helper() {}\nconst A: u64 = 1;\n",
+        "const A: Duration = Duration::from_secs(7);\n",
+        "const A: u64 =\n    1 << 20 | 3;\n",
+        "static A: u128 = 28_u64 as u128; // why\n",
+        "const A: [u64; 2] = [1, 2];\n",
+        "match kind { \n 0x1c => ping(),\n}\n",
+        "// registry nowhere: begin\nconst A: u64 = 1;\n",
+    ] {
+        assert_eq!(problems(own).len(), 1, "{own}");
+    }
+    assert_eq!(
+        problems("const A: usize = 4 + kind::NAME_MAX;\nconst P: &str = \"samara1\";\n"),
+        [""; 0]
+    );
 }
 
 #[test]

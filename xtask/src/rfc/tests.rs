@@ -64,6 +64,30 @@ fn a_citation_of_the_wrong_kind_is_a_problem() {
 }
 
 #[test]
+fn each_citation_of_a_stack_is_looked_at() {
+    // The first one says that it is a test, the last one does not, and neither is one.
+    let stack = "@= rfcs/0009-things.md#abc-1\n@= type=test\n@# A thing MUST have a name.\n";
+    let book = book(&format!("{stack}{CODE}{TEST}"));
+    let problems = book.problems();
+    assert!(
+        problems.iter().any(|p| p.contains("ABC-1 is cited as a test outside of tests")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_citation_as_a_test_stands_above_one_that_runs() {
+    for (with, complaint) in
+        [("fn named() {}", "above a function that is no test"), ("", "no test follows")]
+    {
+        let test = TEST.replace("#[test]\n  fn named() {}\n}", with);
+        assert_ne!(test, TEST);
+        let problems = book(&format!("{CODE}{test}")).problems();
+        assert!(problems.iter().any(|p| p.contains(complaint)), "{with}: {problems:?}");
+    }
+}
+
+#[test]
 fn a_citation_without_its_sentence_is_a_problem() {
     let source = format!("@= rfcs/0009-things.md#abc-3\nfn sing() {{}}\n{CODE}{TEST}");
     assert!(

@@ -1,4 +1,4 @@
-//! Why a QUIC connection was closed, for the other side. Spec: RFC 0001, section "QUIC".
+//! Why a QUIC connection was closed, for the other side. Spec: RFC 0001, section "Links over QUIC".
 
 // registry quic-codes: begin
 pub(super) const CLOSED: u32 = 0;

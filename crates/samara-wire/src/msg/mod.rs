@@ -122,7 +122,7 @@ macro_rules! messages {
                         reason: DecodeReason::CriticalKind { kind },
                     }),
                     //= rfcs/0003-encoding.md#enc-21
-                    //# A receiver MUST skip a frame of an unknown odd kind.
+                    //# A receiver MUST skip a frame of an unknown odd kind that comes after HELLO.
                     _ => Ok(None),
                 }
             }

@@ -31,10 +31,12 @@ impl Codec for Present {
         //= rfcs/0003-encoding.md#enc-28
         //# A decoder MUST reject a PRESENT whose right is empty or longer than 256 bytes.
         let (found, max) = (body.len() as u64, RIGHT_MAX as u64);
-        let reason = match found {
-            0 => DecodeReason::Empty,
-            _ if found > max => DecodeReason::TooLarge { found, max },
-            _ => return Ok(Self { right: body.clone() }),
+        let reason = if body.is_empty() {
+            DecodeReason::Empty
+        } else if found > max {
+            DecodeReason::TooLarge { found, max }
+        } else {
+            return Ok(Self { right: body.clone() });
         };
         Err(DecodeError { offset: 0, field: Field::Right, reason })
     }
