@@ -138,7 +138,7 @@ pub fn store_recovery(data: &[u8]) {
 const STORE_ROW: Target = Target {
     name: "store_row",
     function: samara_store::fuzzing::row,
-    times: 128,
+    times: 256,
     plus: 4096,
 };
 
