@@ -30,6 +30,7 @@ pub const TARGETS: &[Target] = &[
 const CHUNK_CHUNKER: Target = Target {
     name: "chunk_chunker",
     function: samara_chunk::fuzzing::chunker,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 2097152,
 };
@@ -42,6 +43,7 @@ pub fn chunk_chunker(data: &[u8]) {
 const CHUNK_MANIFEST: Target = Target {
     name: "chunk_manifest",
     function: samara_chunk::fuzzing::manifest,
+    // So many bytes per byte of input, and so many beside that.
     times: 512,
     plus: 4096,
 };
@@ -54,6 +56,7 @@ pub fn chunk_manifest(data: &[u8]) {
 const CHUNK_NAMES: Target = Target {
     name: "chunk_names",
     function: samara_chunk::fuzzing::names,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 4096,
 };
@@ -66,6 +69,7 @@ pub fn chunk_names(data: &[u8]) {
 const MESH_SESSION: Target = Target {
     name: "mesh_session",
     function: samara_mesh::fuzzing::session,
+    // So many bytes per byte of input, and so many beside that.
     times: 512,
     plus: 262144,
 };
@@ -78,6 +82,7 @@ pub fn mesh_session(data: &[u8]) {
 const SAMARA_CONFIG: Target = Target {
     name: "samara_config",
     function: samara::fuzzing::config,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 8388608,
 };
@@ -90,6 +95,7 @@ pub fn samara_config(data: &[u8]) {
 const SAMARA_TICKET: Target = Target {
     name: "samara_ticket",
     function: samara::fuzzing::ticket,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 4096,
 };
@@ -102,6 +108,7 @@ pub fn samara_ticket(data: &[u8]) {
 const SCHED_SCHEDULER: Target = Target {
     name: "sched_scheduler",
     function: samara_sched::fuzzing::scheduler,
+    // So many bytes per byte of input, and so many beside that.
     times: 1024,
     plus: 65536,
 };
@@ -114,6 +121,7 @@ pub fn sched_scheduler(data: &[u8]) {
 const STORE_RECORD: Target = Target {
     name: "store_record",
     function: samara_store::fuzzing::record,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 4096,
 };
@@ -126,6 +134,7 @@ pub fn store_record(data: &[u8]) {
 const STORE_RECOVERY: Target = Target {
     name: "store_recovery",
     function: samara_store::fuzzing::recovery,
+    // So many bytes per byte of input, and so many beside that.
     times: 65536,
     plus: 8388608,
 };
@@ -138,6 +147,7 @@ pub fn store_recovery(data: &[u8]) {
 const STORE_ROW: Target = Target {
     name: "store_row",
     function: samara_store::fuzzing::row,
+    // So many bytes per byte of input, and so many beside that.
     times: 256,
     plus: 4096,
 };
@@ -150,6 +160,7 @@ pub fn store_row(data: &[u8]) {
 const STORE_SEGMENT: Target = Target {
     name: "store_segment",
     function: samara_store::fuzzing::segment,
+    // So many bytes per byte of input, and so many beside that.
     times: 512,
     plus: 8388608,
 };
@@ -162,6 +173,7 @@ pub fn store_segment(data: &[u8]) {
 const TREE_FRONTIER: Target = Target {
     name: "tree_frontier",
     function: samara_tree::fuzzing::frontier,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 1048576,
 };
@@ -174,6 +186,7 @@ pub fn tree_frontier(data: &[u8]) {
 const TREE_VERIFY: Target = Target {
     name: "tree_verify",
     function: samara_tree::fuzzing::verify,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 1048576,
 };
@@ -186,6 +199,7 @@ pub fn tree_verify(data: &[u8]) {
 const WIRE_FRAME_STREAM: Target = Target {
     name: "wire_frame_stream",
     function: samara_wire::fuzzing::frame_stream,
+    // So many bytes per byte of input, and so many beside that.
     times: 256,
     plus: 4096,
 };
@@ -198,6 +212,7 @@ pub fn wire_frame_stream(data: &[u8]) {
 const WIRE_MESSAGE: Target = Target {
     name: "wire_message",
     function: samara_wire::fuzzing::message,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 4096,
 };
@@ -210,6 +225,7 @@ pub fn wire_message(data: &[u8]) {
 const WIRE_RANGES: Target = Target {
     name: "wire_ranges",
     function: samara_wire::fuzzing::ranges,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 4096,
 };
@@ -222,6 +238,7 @@ pub fn wire_ranges(data: &[u8]) {
 const WIRE_TLV: Target = Target {
     name: "wire_tlv",
     function: samara_wire::fuzzing::tlv,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 4096,
 };
@@ -234,6 +251,7 @@ pub fn wire_tlv(data: &[u8]) {
 const WIRE_VARINT: Target = Target {
     name: "wire_varint",
     function: samara_wire::fuzzing::varint,
+    // So many bytes per byte of input, and so many beside that.
     times: 32,
     plus: 4096,
 };
