@@ -32,7 +32,7 @@ const KINDS: u8 = 15;
 ///
 /// Input: rows and files, each as number, lengths, key, value. Numbers below ten are tables of the
 /// index; then come `ob`, `j0` and `j1` of the partial blob whose id is the key, a segment and a
-/// file outside of the store. The value of a file is packed, see [`unpack`].
+/// file outside of the store. The value of a file is packed: see `unpack` below.
 ///
 /// # Panics
 ///
