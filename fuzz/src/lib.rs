@@ -135,8 +135,8 @@ const STORE_RECOVERY: Target = Target {
     name: "store_recovery",
     function: samara_store::fuzzing::recovery,
     // So many bytes per byte of input, and so many beside that.
-    times: 65536,
-    plus: 8388608,
+    times: 512,
+    plus: 20971520,
 };
 
 /// [`samara_store::fuzzing::recovery`], within its bound.

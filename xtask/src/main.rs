@@ -50,7 +50,7 @@ usage: cargo xtask COMMAND [OPTIONS]
                                 change the code in a copy of the tree, a little at a time: a test has to fail
   coverage [PACKAGE...] [--html]
                                 lines and regions that the tests of a crate run, and the lines that none runs
-  scoreboard [ROW...] [--from FILE] [--check]
+  scoreboard [ROW...] [--from FILE]
                                 measure rows of SCOREBOARD.md, or the quick ones; take a figure from what was printed before
   fuzz [run] [TARGET...] [--seconds N] [--jobs N] [--sanitizer NAME]
                                 fuzz all targets, or some, N seconds each (default 60), N at a time

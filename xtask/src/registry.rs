@@ -6,7 +6,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use self::table::Table;
 use crate::text::{self, SourceFile};
@@ -24,7 +24,8 @@ pub(crate) fn check(files: &[SourceFile], fix: bool, problems: &mut Vec<String>)
     for (path, regions) in registry.regions(files)? {
         let mut wanted = text::read(&path)?;
         for (id, lines) in regions {
-            wanted = replace(&wanted, &id, &lines).with_context(|| path.clone())?;
+            let mark = format!("registry {id}");
+            wanted = text::replace_region(&wanted, &mark, &lines).with_context(|| path.clone())?;
         }
         text::sync(&path, &wanted, fix, problems)?;
     }
@@ -153,37 +154,6 @@ impl Registry {
             }
         }
         Ok(())
-    }
-}
-
-/// Replaces what stands between the marks of a source or of an RFC.
-fn replace(text: &str, id: &str, lines: &str) -> Result<String> {
-    let (mut out, mut inside, mut found) = (String::new(), false, false);
-    for line in text.lines() {
-        let mark = |which: &str| {
-            let mark = line.trim();
-            mark == format!("// registry {id}: {which}")
-                || mark == format!("<!-- registry {id}: {which} -->")
-        };
-        inside &= !mark("end");
-        if !inside {
-            out.push_str(line);
-            out.push('\n');
-        }
-        if mark("begin") {
-            (inside, found) = (true, true);
-            let indent = &line[..line.len() - line.trim_start().len()];
-            for line in lines.lines() {
-                out.push_str(if line.is_empty() { "" } else { indent });
-                out.push_str(line);
-                out.push('\n');
-            }
-        }
-    }
-    if !found || inside {
-        bail!("the marks of the registry's table `{id}` are missing")
-    } else {
-        Ok(out)
     }
 }
 

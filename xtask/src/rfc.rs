@@ -18,9 +18,12 @@ use self::{
     cite::{Citation, Kind},
     spec::{Level, Requirement, Rfc},
 };
-use crate::{args::Args, registry, text, vectors};
-
-pub(crate) use self::index::check as check_index;
+use crate::{
+    args::Args,
+    registry,
+    text::{self, SourceFile},
+    vectors,
+};
 
 /// `cargo xtask rfc check|report|new`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
@@ -32,7 +35,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     match (command.as_deref(), words.as_slice()) {
         (Some("check"), []) => check(),
         (Some("report"), []) => {
-            print!("{}", Book::read()?.report());
+            print!("{}", Book::read(&text::source_files()?)?.report());
             Ok(())
         }
         (Some("new"), [name, title, prefix]) => new::new(name, title, prefix, number),
@@ -42,9 +45,10 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
 
 /// Fails unless all requirements are met and all citations are right.
 pub(crate) fn check() -> Result<()> {
-    let book = Book::read()?;
+    let files = text::source_files()?;
+    let book = Book::read(&files)?;
     let mut problems = book.problems();
-    registry::check(&text::source_files()?, false, &mut problems)?;
+    registry::check(&files, false, &mut problems)?;
     lock::check(&book, false, &mut problems)?;
     if duvet::is_installed() {
         duvet::check(&book.citations, &mut problems)?;
@@ -78,13 +82,19 @@ pub(crate) fn check_twice() -> Result<()> {
     check()
 }
 
-/// Checks the lock of ids and citations, or writes it.
+/// Checks what is made of the RFCs and their citations, or writes it.
 ///
 /// # Errors
 ///
 /// If a file can't be read or written.
-pub(crate) fn check_lock(fix: bool, problems: &mut Vec<String>) -> Result<()> {
-    lock::check(&Book::read()?, fix, problems)
+pub(crate) fn check_generated(
+    files: &[SourceFile],
+    fix: bool,
+    problems: &mut Vec<String>,
+) -> Result<()> {
+    let book = Book::read(files)?;
+    index::check(&book, fix, problems)?;
+    lock::check(&book, fix, problems)
 }
 
 /// A requirement that is excused from a citation, with the reason.
@@ -108,9 +118,9 @@ struct Book {
 }
 
 impl Book {
-    fn read() -> Result<Self> {
+    fn read(files: &[SourceFile]) -> Result<Self> {
         let mut book = Self::default();
-        for file in text::source_files()? {
+        for file in files {
             if let Some(name) = file.path.strip_prefix("rfcs/")
                 && spec::is_rfc(name)
             {

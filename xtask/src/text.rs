@@ -62,18 +62,38 @@ pub(crate) fn fold(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Replaces what stands between `<!-- name: begin -->` and `<!-- name: end -->`.
+/// Replaces what stands between the marks `<!-- name: begin -->` and `<!-- name: end -->` of a
+/// document, or `// name: begin` and `// name: end` of a source. What comes in is indented as its
+/// mark is.
 ///
 /// # Errors
 ///
 /// If the marks are missing.
 pub(crate) fn replace_region(text: &str, name: &str, body: &str) -> Result<String> {
-    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
-    let Some((head, rest)) = text.split_once(&begin) else {
-        bail!("the mark {begin:?} is missing")
-    };
-    let Some((_, tail)) = rest.split_once(&end) else { bail!("the mark {end:?} is missing") };
-    Ok(format!("{head}{begin}{body}{end}{tail}"))
+    let (mut out, mut inside, mut found) = (String::new(), false, false);
+    for line in text.split_inclusive('\n') {
+        let is_mark = |which: &str| {
+            let mark = format!("{name}: {which}");
+            let line = line.trim();
+            line == format!("<!-- {mark} -->") || line == format!("// {mark}")
+        };
+        inside &= !is_mark("end");
+        if !inside {
+            out += line;
+        }
+        if is_mark("begin") {
+            (inside, found) = (true, true);
+            let (indent, _) = line.split_at(line.len() - line.trim_start().len());
+            for line in body.split_inclusive('\n') {
+                out += if line.trim().is_empty() { "" } else { indent };
+                out += line;
+            }
+        }
+    }
+    if !found || inside {
+        bail!("the marks `{name}: begin` and `{name}: end` are missing")
+    }
+    Ok(out)
 }
 
 /// Brings a generated file up to date (`fix`), or says that it is not.
@@ -101,6 +121,14 @@ pub(crate) fn sync(path: &str, wanted: &str, fix: bool, problems: &mut Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn regions_keep_their_marks_and_their_indentation() {
+        let text = "mod a {\n    // x: begin\n    old\n    // x: end\n}";
+        let wanted = "mod a {\n    // x: begin\n    new\n\n    two\n    // x: end\n}";
+        assert_eq!(replace_region(text, "x", "new\n\ntwo\n").unwrap(), wanted);
+        assert!(replace_region("// x: begin\n", "x", "new\n").is_err());
+    }
 
     #[test]
     fn a_region_is_replaced_and_nothing_else() {

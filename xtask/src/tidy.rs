@@ -25,13 +25,12 @@ pub(crate) fn tidy(fix: bool) -> Result<()> {
     let packages = workspace::packages()?;
     arrows::check(&packages, &mut problems);
     fuzz::check_targets(&packages, fix, &mut problems)?;
-    rfc::check_index(fix, &mut problems)?;
-    rfc::check_lock(fix, &mut problems)?;
     let architecture = text::read("ARCHITECTURE.md")?;
     let wanted = text::replace_region(&architecture, "layers", &layers::table())?;
     text::sync("ARCHITECTURE.md", &wanted, fix, &mut problems)?;
     let files = text::source_files()?;
     registry::check(&files, fix, &mut problems)?;
+    rfc::check_generated(&files, fix, &mut problems)?;
     scoreboard::check(fix, &mut problems)?;
     files::check(&files, &packages, &mut problems);
     links::check(&files, &mut problems);

@@ -22,12 +22,12 @@ use core::{fmt, time::Duration};
 
 use bytes::BytesMut;
 use samara_base::PeerId;
-use samara_wire::FrameDecoder;
+use samara_wire::{FRAME_BODY_MAX, FRAME_OVERHEAD_MAX, FrameDecoder};
 // What the contract's types consist of, so that a driver needs this module and nothing below it.
 pub use samara_wire::{Encoded, FrameError, RawFrame};
 
 /// Largest frame that any link carries: header, body and CRC. Unit: bytes.
-pub const FRAME_LEN_MAX: u32 = 1_114_112 + 16;
+pub const FRAME_LEN_MAX: u32 = FRAME_BODY_MAX + FRAME_OVERHEAD_MAX;
 
 /// Names one link for as long as it lives. Chosen by the node, never reused in a process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

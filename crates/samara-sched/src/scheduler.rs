@@ -19,8 +19,6 @@ mod judge;
 
 use assign::charge;
 
-pub(crate) use crate::limits::LIARS_MAX;
-
 /// How often time-outs and waiting reasons are looked at while something is open.
 const TICK: Duration = Duration::from_millis(100);
 

@@ -53,7 +53,7 @@ pub struct Blame {
 }
 
 /// What a source did wrong, or could not do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
     /// It does not hold the ranges.
@@ -81,7 +81,7 @@ impl fmt::Display for Fault {
 }
 
 /// Why a want makes no progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Waiting {
     /// No source is connected.

@@ -2,7 +2,10 @@
 
 use samara_base::BlobId;
 
-use crate::record::{FLAG_PROVISIONAL, HEADER_LEN, Header, Kind, PAYLOAD_MAX};
+use crate::{
+    limits::PAYLOAD_MAX,
+    record::{FLAG_PROVISIONAL, HEADER_LEN, Header, Kind},
+};
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]

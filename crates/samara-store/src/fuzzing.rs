@@ -12,7 +12,8 @@ use crate::{
     Options, Store,
     disk::{Disk as _, MemDisk, Open},
     journal,
-    record::{HEADER_LEN, Header, PAYLOAD_MAX, SEGMENT_HEADER_LEN, segment_header},
+    limits::PAYLOAD_MAX,
+    record::{HEADER_LEN, Header, SEGMENT_HEADER_LEN, segment_header},
     row::{
         BlobRow, Extent, PartialRow, RenameRow, RootRow, SegmentRow, decode_ranges, encode_ranges,
     },

@@ -380,7 +380,7 @@ impl Inner {
         self.pending().committing.clear();
         //= rfcs/0009-store.md#store-5
         //# After any crash a store MUST hold everything that it acknowledged.
-        self.clean_up(&work);
+        self.clean_up(&work)?;
         #[cfg(feature = "tracing")]
         tracing::debug!(rows = batch.len() + staged.len(), partials = dirty.len(), "checkpoint");
         Ok(())
@@ -477,9 +477,9 @@ impl Inner {
         }
     }
 
-    /// Gives back what the committed batch does not need any more. Failures cost only space: the
-    /// next open removes the files, and a later collection the extents.
-    fn clean_up(&self, work: &Work) {
+    /// Gives back what the committed batch does not need any more. What can't be removed costs only
+    /// space: the next open removes the files, and a later collection the extents.
+    fn clean_up(&self, work: &Work) -> Result<(), StoreError> {
         // A receive of the same blob that began meanwhile has files of the same names. Never waits:
         // whoever begins one may be waiting for this checkpoint.
         if let Ok(partials) = self.partials.try_lock() {
@@ -514,12 +514,15 @@ impl Inner {
         //= rfcs/0009-store.md#store-27
         //# A store MUST make the removal of a segment file durable before it commits the removal of that segment's row.
         // A row without its file is harmless.
-        if !removed.is_empty() && self.dir.sync_names(SEGMENTS_DIR).is_ok() {
+        if !removed.is_empty() {
+            let synced = self.dir.sync_names(SEGMENTS_DIR);
+            synced.map_err(failed("sync", self.dir.path()))?;
             let mut pending = self.pending();
             for number in removed {
                 pending.delete(Table::Segments, &number.to_be_bytes());
             }
         }
+        Ok(())
     }
 
     /// The directory of a root.

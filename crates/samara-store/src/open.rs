@@ -428,7 +428,7 @@ impl Inner {
                     .map_err(failed("read", Path::new("a partial file")))?;
             }
             _ => {
-                let from = bytes.start.saturating_sub(crate::record::PAYLOAD_MAX as u64);
+                let from = bytes.start.saturating_sub(crate::limits::PAYLOAD_MAX as u64);
                 let records = tail.range((partial.id, from)..(partial.id, bytes.end));
                 for (&(_, at), &(loc, len)) in records {
                     let extent = crate::outboard::whole(loc, u64::from(len));

@@ -10,8 +10,9 @@ use crate::{
     error::StoreError,
     index::Table,
     inner::{Inner, Pending},
+    limits::PAYLOAD_MAX,
     partial::place_record,
-    record::{Kind, PAYLOAD_MAX},
+    record::Kind,
     row::{Extent, Holds, Loc, Outboard},
     segment::Append,
 };

@@ -16,9 +16,10 @@ use crate::{
     index::Table,
     inner::{Inner, ancestors, locked},
     journal::Entry,
+    limits::PAYLOAD_MAX,
     outboard::cv_bytes,
     reader::Source,
-    record::{Kind, PAYLOAD_MAX},
+    record::Kind,
     row::{Extent, Holds, Loc, PartialPlace, PartialRow, RootId, encode_ranges},
     segment::{Append, extend},
 };

@@ -13,9 +13,10 @@ use crate::{
     error::{ImportError, ReceiveError, StoreError},
     index::Table,
     inner::Inner,
+    limits::PAYLOAD_MAX,
     outboard::Spool,
     partial::place_record,
-    record::{FLAG_PROVISIONAL, Kind, PAYLOAD_MAX},
+    record::{FLAG_PROVISIONAL, Kind},
     row::{BlobRow, Extent, Holds, Outboard, Place},
     segment::Append,
 };

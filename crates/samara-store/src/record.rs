@@ -5,8 +5,7 @@ use core::fmt;
 use samara_base::BlobId;
 use samara_tree::{Cv, Tree};
 
-use crate::limits::kind;
-pub(crate) use crate::limits::{PAYLOAD_MAX, SEGMENT_NUMBER_MAX};
+use crate::limits::{PAYLOAD_MAX, SEGMENT_NUMBER_MAX, kind};
 
 /// Length of a record's header. Unit: bytes.
 pub(crate) const HEADER_LEN: usize = 72;

@@ -2,9 +2,10 @@
 
 use samara_base::{BlobId, RangeSet};
 
-use crate::record::{Reader, stride};
-
-pub(crate) use crate::limits::PLACES_MAX;
+use crate::{
+    limits::PLACES_MAX,
+    record::{Reader, stride},
+};
 
 /// A registered directory; see [`Store::root`](crate::Store::root).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,9 +7,9 @@ use samara_base::BlobId;
 use crate::{
     disk::{Dir, File, Open, join},
     error::{StoreError, failed},
+    limits::{PAYLOAD_MAX, SEGMENT_NUMBER_MAX},
     record::{
-        HEADER_LEN, Header, Kind, PAYLOAD_MAX, SEGMENT_HEADER_LEN, SEGMENT_NUMBER_MAX,
-        check_segment_header, segment_header, stride,
+        HEADER_LEN, Header, Kind, SEGMENT_HEADER_LEN, check_segment_header, segment_header, stride,
     },
     row::{Extent, Loc},
 };

@@ -11,9 +11,10 @@ use crate::{
     error::{ReceiveError, StoreError},
     index::Table,
     inner::{Inner, locked},
+    limits::PLACES_MAX,
     receive::{nanos, stamp},
     record::Kind,
-    row::{BlobRow, External, Outboard, PLACES_MAX, Place, RootId},
+    row::{BlobRow, External, Outboard, Place, RootId},
     segment::Append,
 };
 

@@ -106,19 +106,6 @@ fn a_guarded_source_with_a_number_of_its_own_is_a_problem() {
 }
 
 #[test]
-fn regions_keep_their_marks_and_their_indentation() {
-    let text = "mod a {\n    // registry x: begin\n    old\n    // registry x: end\n}\n";
-    let wanted = "mod a {\n    // registry x: begin\n    new\n    // registry x: end\n}\n";
-    assert_eq!(replace(text, "x", "new\n").unwrap(), wanted);
-    assert_eq!(
-        replace("<!-- registry x: begin -->\n<!-- registry x: end -->\n", "x", "| a |\n").unwrap(),
-        "<!-- registry x: begin -->\n| a |\n<!-- registry x: end -->\n"
-    );
-    assert!(replace("text\n", "x", "new\n").is_err());
-    assert!(replace("// registry x: begin\n", "x", "new\n").is_err());
-}
-
-#[test]
 fn variants_are_found_with_and_without_fields() {
     let text = "pub enum Other {\n    A,\n}\npub enum End {\n    /// Text.\n    Done,\n    Partial {\n        \
                 Missing: u8,\n    },\n    TimedOut = 3, \"x\";\n    Unknown(u64),\n}\npub enum C { D }\n";

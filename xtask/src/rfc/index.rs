@@ -8,12 +8,7 @@ use super::Book;
 use crate::text;
 
 /// Checks the table, or rewrites it.
-///
-/// # Errors
-///
-/// If a file can't be read or written.
-pub(crate) fn check(fix: bool, problems: &mut Vec<String>) -> Result<()> {
-    let book = Book::read()?;
+pub(super) fn check(book: &Book, fix: bool, problems: &mut Vec<String>) -> Result<()> {
     let mut table =
         String::from("| RFC | title | status | requirements |\n| --- | --- | --- | --- |\n");
     for rfc in &book.rfcs {

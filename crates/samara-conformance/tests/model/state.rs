@@ -1,5 +1,7 @@
 //! A state of the whole: both peers, what is on the link between them, and what may still go wrong.
 
+pub(crate) use samara_sched::{Fault, Waiting as Reason};
+
 use crate::{
     frame::{Code, Frame, Groups, Side, Truth},
     setup::{Budget, Kind},
@@ -65,27 +67,6 @@ pub(crate) enum Verdict {
     Expired,
     Cancelled,
     Local,
-}
-
-/// Why a want makes no progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Reason {
-    NoProvider,
-    Link,
-    PeerBusy,
-    NotHeld,
-    Permission,
-    Budget,
-}
-
-/// What the source did wrong, as far as the getter knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Fault {
-    NotHeld,
-    Damaged,
-    Lied,
-    Refused,
-    Failed,
 }
 
 /// A request as the getter knows it.

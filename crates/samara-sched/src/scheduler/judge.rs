@@ -4,9 +4,9 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use samara_base::{Instant, PeerId, RangeSet};
 
-use super::{Event, LIARS_MAX, Output, Scheduler, assign::offered};
+use super::{Event, Output, Scheduler, assign::offered};
 use crate::{
-    limits::SchedulerLimits,
+    limits::{LIARS_MAX, SchedulerLimits},
     request::{InFlight, SourceId},
     source::Source,
     verdict::{Blame, Fault, Verdict, Waiting},

@@ -27,6 +27,9 @@ const SEGMENT: u8 = 13;
 const OUTSIDE: u8 = 14;
 const KINDS: u8 = 15;
 
+/// Bytes of all files together; what would be longer is cut off.
+const FILES_LEN_MAX: usize = 4 << 20;
+
 /// Opening a store whose index, journals, outboards, segments and shared files somebody made up,
 /// over a disk in memory: it opens, or says that it is damaged; no panic, no false byte.
 ///
@@ -76,6 +79,7 @@ fn lay_out(disk: &MemDisk, data: &[u8]) {
     };
     let (index, _) = Index::open(&*dir, 1 << 16).expect("invariant: a new disk");
     let mut batch = Batch::default();
+    let mut room = FILES_LEN_MAX;
     let mut rest = data;
     while let Some(([kind, key_len, low, high], after)) = rest.split_first_chunk::<HEAD_LEN>() {
         let (key, after) = after.split_at_checked(usize::from(*key_len)).unwrap_or((after, &[]));
@@ -83,7 +87,8 @@ fn lay_out(disk: &MemDisk, data: &[u8]) {
         let (value, after) = after.split_at_checked(value_len).unwrap_or((after, &[]));
         rest = after;
         let kind = kind % KINDS;
-        let file = if kind >= OUTBOARD { unpack(value) } else { Vec::new() };
+        let file = if kind >= OUTBOARD { unpack(value, room) } else { Vec::new() };
+        room -= file.len();
         let ending = match kind {
             OUTBOARD => "ob",
             JOURNAL_EVEN => "j0",
@@ -114,8 +119,9 @@ fn lay_out(disk: &MemDisk, data: &[u8]) {
 }
 
 /// A file out of few bytes, so that short inputs make long files: a count of bytes that follow as
-/// they are, these, then the length of a run (two bytes, least significant first) and its byte.
-fn unpack(mut packed: &[u8]) -> Vec<u8> {
+/// they are, these, then the length of a run (two bytes, least significant first) and its byte. Ends
+/// at `len_max` bytes.
+fn unpack(mut packed: &[u8], len_max: usize) -> Vec<u8> {
     let mut file = Vec::new();
     while let Some((literals, rest)) = packed.split_first() {
         let literals = usize::from(*literals).min(rest.len());
@@ -123,9 +129,13 @@ fn unpack(mut packed: &[u8]) -> Vec<u8> {
         file.extend_from_slice(literals);
         let Some(([low, high, byte], rest)) = rest.split_first_chunk() else { break };
         let run = usize::from(u16::from_le_bytes([*low, *high]));
-        file.resize(file.len() + run, *byte);
+        file.resize((file.len() + run).min(len_max), *byte);
+        if file.len() == len_max {
+            break;
+        }
         packed = rest;
     }
+    file.truncate(len_max);
     file
 }
 
@@ -206,7 +216,10 @@ mod tests {
             let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
             bytes.truncate(end.next_multiple_of(8));
             let bytes = pack(&bytes);
-            assert_eq!(unpack(&bytes).len().next_multiple_of(8), end.next_multiple_of(8));
+            assert_eq!(
+                unpack(&bytes, FILES_LEN_MAX).len().next_multiple_of(8),
+                end.next_multiple_of(8)
+            );
             let id = name.split('.').next().and_then(|id| id.parse::<BlobId>().ok());
             let ending = ["ob", "j0", "j1"].iter().position(|ending| name.ends_with(ending));
             if let (Some(id), Some(ending)) = (id, ending) {
