@@ -24,6 +24,9 @@ pub fn write(
     for (codec, count) in &report.passed {
         writeln!(out, "{codec}: {count} passed")?;
     }
+    for (codec, count) in &report.decoded_only {
+        writeln!(out, "{codec}: {count} of these read, their values not encoded")?;
+    }
     for (codec, count) in &report.skipped {
         let reason = skips.get(codec).map_or("", String::as_str);
         writeln!(out, "{codec}: {count} left out: {reason}")?;

@@ -59,7 +59,9 @@ pub struct Report {
     pub passed: BTreeMap<Codec, u32>,
     /// Tests skipped, by codec.
     pub skipped: BTreeMap<Codec, u32>,
-    /// The same by section of the RFCs.
+    /// Tests passed whose value the subject read and does not encode, by codec.
+    pub decoded_only: BTreeMap<Codec, u32>,
+    /// What passed, failed or was skipped, by section of the RFCs.
     pub sections: BTreeMap<Section, Tally>,
     /// What failed.
     pub failures: Vec<Failure>,
@@ -91,7 +93,10 @@ pub fn run(
             let section = requirements.section(file, test);
             let tally = report.sections.entry(section.clone()).or_default();
             let problem = match outcome {
-                Outcome::Passed => {
+                Outcome::Passed | Outcome::DecodedOnly => {
+                    if matches!(outcome, Outcome::DecodedOnly) {
+                        *report.decoded_only.entry(file.codec).or_default() += 1;
+                    }
                     tally.passed += 1;
                     *report.passed.entry(file.codec).or_default() += 1;
                     continue;
@@ -120,6 +125,8 @@ pub fn run(
 
 enum Outcome {
     Passed,
+    /// The bytes were read as they say; the value is not encoded.
+    DecodedOnly,
     Unsupported,
     Failed(String),
 }
@@ -156,7 +163,7 @@ fn one(subject: &mut impl Subject, codec: Codec, test: &Test) -> io::Result<Outc
     Ok(match subject.encode(codec, &test.params, value)? {
         Answer::Valid(found) if found == bytes => Outcome::Passed,
         // Decoding alone is a subject too: a receiver, say.
-        Answer::Unsupported => Outcome::Passed,
+        Answer::Unsupported => Outcome::DecodedOnly,
         Answer::Valid(found) => Outcome::Failed(format!(
             "its value is encoded as {}, not as {}",
             shorten(&HEXLOWER.encode(&found)),
