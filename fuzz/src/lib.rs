@@ -10,6 +10,7 @@ pub const TARGETS: &[Target] = &[
     CHUNK_CHUNKER,
     CHUNK_MANIFEST,
     CHUNK_NAMES,
+    MESH_PAIR,
     MESH_SESSION,
     SAMARA_CONFIG,
     SAMARA_TICKET,
@@ -64,6 +65,19 @@ const CHUNK_NAMES: Target = Target {
 /// [`samara_chunk::fuzzing::names`], within its bound.
 pub fn chunk_names(data: &[u8]) {
     CHUNK_NAMES.run(data);
+}
+
+const MESH_PAIR: Target = Target {
+    name: "mesh_pair",
+    function: samara_mesh::fuzzing::pair,
+    // So many bytes per byte of input, and so many beside that.
+    times: 512,
+    plus: 1048576,
+};
+
+/// [`samara_mesh::fuzzing::pair`], within its bound.
+pub fn mesh_pair(data: &[u8]) {
+    MESH_PAIR.run(data);
 }
 
 const MESH_SESSION: Target = Target {

@@ -1,5 +1,9 @@
 //! Properties that the fuzz targets check, for any input. Not a stable API.
 
+mod disk;
+mod pair;
+mod wire;
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -13,6 +17,8 @@ use crate::{
     io::{Accepted, Block, Input, Opened, Output, ServeError, WriteError},
     link::{DownReason, Lane, LinkEvent, LinkId, LinkInfo},
 };
+
+pub use self::{pair::pair, wire::Wire};
 
 const LINK: LinkId = LinkId(1);
 

@@ -6,7 +6,6 @@ mod ops;
 mod reference;
 mod system;
 mod verdicts;
-mod wire;
 #[path = "../world/mod.rs"]
 mod world;
 

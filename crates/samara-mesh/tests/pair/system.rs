@@ -4,13 +4,12 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use samara_base::{BlobId, Instant, PeerId, RangeSet, leaves};
-use samara_mesh::link::LinkId;
+use samara_mesh::{fuzzing::Wire, link::LinkId};
 use samara_sched::{Waiting, WantId, WantSpec};
 
 use crate::{
     ops::{Ask, Hint, Op},
     reference::Setup,
-    wire::Wire,
     world::{Malice, World, blob, peer},
 };
 
@@ -160,7 +159,11 @@ impl System {
     fn look(&mut self) {
         for tapped in self.world.tap.replace(Vec::new()).unwrap() {
             let other = if tapped.from == node(0) { node(1) } else { node(0) };
-            self.wire.take(&tapped, other);
+            if tapped.arrived {
+                self.wire.arrived(tapped.link, other, &tapped.message);
+            } else {
+                self.wire.sent(tapped.link, tapped.from, other, &tapped.message);
+            }
         }
         for (peer, node) in &self.world.nodes {
             for (id, receiving) in &node.receiving {

@@ -1,12 +1,11 @@
 //! What goes over the links, looked at frame by frame.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 
 use samara_base::{GroupLog2, PeerId, RangeSet, leaves};
-use samara_mesh::link::LinkId;
 use samara_wire::{Data, Message, Want};
 
-use crate::world::Tapped;
+use crate::link::LinkId;
 
 /// A WANT and what came of it.
 #[derive(Debug)]
@@ -29,31 +28,36 @@ struct End {
     wants: BTreeMap<u64, Asked>,
 }
 
-/// All sessions that there were.
+/// All sessions that there were between two honest nodes: what each of them may say, and when.
 #[derive(Debug, Default)]
-pub(crate) struct Wire {
+pub struct Wire {
     ends: BTreeMap<(LinkId, PeerId), End>,
 }
 
 impl Wire {
-    pub(crate) fn take(&mut self, tapped: &Tapped, other: PeerId) {
-        let (link, from) = (tapped.link, tapped.from);
-        if tapped.arrived {
-            // Only what the other side grants counts on arrival.
-            let end = self.ends.entry((link, other)).or_default();
-            match &tapped.message {
-                Message::Hello(hello) => end.granted = end.granted.max(hello.credit),
-                Message::Credit(credit) => end.granted = end.granted.max(credit.total),
-                _ => {}
-            }
-            return;
+    /// A message of `from` has reached `to`.
+    pub fn arrived(&mut self, link: LinkId, to: PeerId, message: &Message) {
+        // Only what the other side grants counts on arrival.
+        let end = self.ends.entry((link, to)).or_default();
+        match message {
+            Message::Hello(hello) => end.granted = end.granted.max(hello.credit),
+            Message::Credit(credit) => end.granted = end.granted.max(credit.total),
+            _ => {}
         }
+    }
+
+    /// `from` sends a message to `other`.
+    ///
+    /// # Panics
+    ///
+    /// If it may not.
+    pub fn sent(&mut self, link: LinkId, from: PeerId, other: PeerId, message: &Message) {
         let end = self.ends.entry((link, from)).or_default();
-        assert!(!end.closed, "after CLOSE: {:?}", tapped.message);
-        let hello = matches!(tapped.message, Message::Hello(_));
-        assert_eq!(end.hello, !hello, "HELLO comes first, and once: {:?}", tapped.message);
+        assert!(!end.closed, "after CLOSE: {message:?}");
+        let hello = matches!(message, Message::Hello(_));
+        assert_eq!(end.hello, !hello, "HELLO comes first, and once: {message:?}");
         end.hello = true;
-        match &tapped.message {
+        match message {
             Message::Want(want) => end.want(want),
             Message::Cancel(cancel) => assert!(end.wants.contains_key(&cancel.want)),
             Message::Close(_) => end.closed = true,
@@ -79,12 +83,17 @@ impl Wire {
     }
 
     fn asked(&mut self, link: LinkId, getter: PeerId, number: u64) -> &mut Asked {
-        let end = self.ends.get_mut(&(link, getter)).expect("has said HELLO");
-        end.wants.get_mut(&number).expect("an answer to a WANT")
+        let end = self.ends.get_mut(&(link, getter));
+        let asked = end.and_then(|end| end.wants.get_mut(&number));
+        asked.unwrap_or_else(|| panic!("{number} is no WANT of {getter:?}"))
     }
 
     /// The session is at rest: every WANT on it has its END.
-    pub(crate) fn all_ended(&self, link: LinkId) {
+    ///
+    /// # Panics
+    ///
+    /// If one has none.
+    pub fn all_ended(&self, link: LinkId) {
         for ((_, peer), end) in self.ends.iter().filter(|((at, _), _)| *at == link) {
             for (number, asked) in &end.wants {
                 assert!(asked.ended, "WANT {number} of {peer:?} has no END: {asked:?}");
