@@ -40,7 +40,7 @@ usage: cargo xtask COMMAND [OPTIONS]
   test [FILTER...]              run every test of the workspace, doctests included
   tidy [--fix]                  check layers, sizes, links, generated tables; --fix rewrites the tables
   rfc check                     check that every requirement is implemented, tested and quoted as it stands
-  rfc report                    print the matrix requirement x {implementation, test, vectors} as Markdown
+  rfc report                    print the matrix requirement x {implementation, test, vectors, checkers} as Markdown
   rfc new NAME TITLE PREFIX [--number N]
                                 write an RFC out of the template
   vectors gen | verify          write rfcs/vectors; hold our crates and the reader in Python to them

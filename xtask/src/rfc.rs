@@ -25,6 +25,15 @@ use crate::{
     vectors,
 };
 
+/// Tests that explore states instead of playing one story, by where they are.
+const CHECKERS: &[(&str, &str)] = &[
+    // Every state of two peers and three groups.
+    ("model", "crates/samara-conformance/tests/model/"),
+    // Random runs of two real sessions, of a real store.
+    ("pair", "crates/samara-mesh/tests/pair/"),
+    ("store", "crates/samara-store/tests/model/"),
+];
+
 /// `cargo xtask rfc check|report|new`.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let command = args.positional();
@@ -255,12 +264,19 @@ impl Book {
         }
     }
 
+    /// The checkers whose runs hold a requirement to what happens, by name.
+    fn checkers(&self, id: &str) -> Vec<&'static str> {
+        let tests: Vec<_> = self.cited(id, Kind::Test).collect();
+        let cites = |folder: &str| tests.iter().any(|test| test.file.contains(folder));
+        CHECKERS.iter().filter(|(_, folder)| cites(folder)).map(|(name, _)| *name).collect()
+    }
+
     fn report(&self) -> String {
         let mut out = String::from("# Requirements\n");
         for rfc in self.rfcs.iter().filter(|rfc| !rfc.requirements.is_empty()) {
             out += &format!("\n## {}\n\n", rfc.title);
-            out += "| id | level | implementation | test | vectors |\n";
-            out += "| --- | --- | --- | --- | --- |\n";
+            out += "| id | level | implementation | test | vectors | checkers |\n";
+            out += "| --- | --- | --- | --- | --- | --- |\n";
             for requirement in rfc.requirements.iter().filter(|r| !r.withdrawn) {
                 let cell = |kind| {
                     let places: Vec<String> =
@@ -272,13 +288,15 @@ impl Book {
                     }
                 };
                 let vectors = self.vectors.get(&requirement.id);
+                let checkers = self.checkers(&requirement.id);
                 out += &format!(
-                    "| {} | {} | {} | {} | {} |\n",
+                    "| {} | {} | {} | {} | {} | {} |\n",
                     requirement.id,
                     requirement.level.name(),
                     cell(Kind::Implementation),
                     cell(Kind::Test),
                     vectors.map_or_else(|| "–".to_owned(), ToString::to_string),
+                    if checkers.is_empty() { "–".to_owned() } else { checkers.join(", ") },
                 );
             }
         }

@@ -170,3 +170,14 @@ fn a_vector_for_no_requirement_is_a_problem() {
         book.vectors.remove(id);
     }
 }
+
+#[test]
+fn the_report_names_the_checkers() {
+    let mut book = book(CODE);
+    let test = TEST.replace('@', "//");
+    for file in ["crates/samara-mesh/tests/pair/main.rs", "crates/samara-store/tests/model/main.rs"]
+    {
+        cite::parse(file, &test, &mut book.citations, &mut book.malformed);
+    }
+    assert!(book.report().contains("| – | pair, store |"), "{}", book.report());
+}
