@@ -1,13 +1,16 @@
 use core::time::Duration;
 
 use alloc::string::String;
+use samara_base::{GroupLog2, LEAF_BYTES};
 use samara_sched::SchedulerLimits;
+use samara_wire::PROOF_MAX;
 
 // registry session-limits: begin
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 const RIGHTS_MAX: usize = 64;
 const WANTS_PER_SESSION_MAX: usize = 1024;
 const CREDIT_BYTES: u64 = 16 << 20;
+const CREDIT_BYTES_MIN: u64 = 9 << 10;
 const READ_AHEAD_BYTES: u64 = 1 << 20;
 const QUEUE_BYTES: u64 = 512 << 10;
 const BLOCK_BYTES_MAX: u64 = 256 << 10;
@@ -19,7 +22,9 @@ const BLOCK_BYTES_MAX: u64 = 256 << 10;
 pub struct MeshConfig {
     /// What we call ourselves to peers. Unit: at most 64 bytes.
     pub agent: String,
-    /// Bulk bytes that a peer may send ahead of what we have stored. Unit: bytes.
+    /// Bulk bytes that a peer may send ahead of what we have stored. Unit: bytes; less than 9 KiB
+    /// counts as 9 KiB, which is one leaf with the longest proof. Groups are asked for no larger than
+    /// this allows.
     pub credit_bytes: u64,
     /// Wants that a peer may have open with us.
     pub wants_per_session_max: usize,
@@ -40,6 +45,27 @@ pub struct MeshConfig {
     /// Bounds of the transfer engine.
     pub scheduler: SchedulerLimits,
 }
+
+impl MeshConfig {
+    /// The credit that is granted at once. Unit: bytes.
+    pub(crate) fn credit_window(&self) -> u64 {
+        self.credit_bytes.max(CREDIT_BYTES_MIN)
+    }
+
+    /// The largest unit of proof not above `group` that may be asked for.
+    //= rfcs/0005-session.md#sess-15
+    //# A getter MUST NOT ask in groups that are, with the longest proof, larger than its first
+    //# credit.
+    pub(crate) fn group_max(&self, group: GroupLog2) -> GroupLog2 {
+        let room = self.credit_window() - PROOF_MAX as u64;
+        let fits = (room / LEAF_BYTES).max(1).ilog2();
+        let fits = u8::try_from(fits).unwrap_or(u8::MAX).min(group.get());
+        GroupLog2::new(fits).unwrap_or(group)
+    }
+}
+
+// The least credit is worth one leaf.
+const _: () = assert!(CREDIT_BYTES_MIN == LEAF_BYTES + PROOF_MAX as u64);
 
 impl Default for MeshConfig {
     fn default() -> Self {

@@ -112,8 +112,9 @@ impl Mesh {
     /// # Errors
     ///
     /// [`WantError`] above the scheduler's limit.
-    pub fn want(&mut self, now: Instant, spec: WantSpec) -> Result<WantId, WantError> {
+    pub fn want(&mut self, now: Instant, mut spec: WantSpec) -> Result<WantId, WantError> {
         self.advance(now);
+        spec.group = self.config.group_max(spec.group);
         let peers = spec.sources.clone();
         let want = self.scheduler.want(now, spec)?;
         for peer in peers {
@@ -496,6 +497,7 @@ impl Mesh {
             ranges,
             size: request.size,
         });
+        session.asked(request.group, &mut self.outputs);
         session.pipe.transmit(Lane::Control, &want, &mut self.outputs);
     }
 

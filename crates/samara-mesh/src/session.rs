@@ -3,10 +3,10 @@
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 
 use bytes::Bytes;
-use samara_base::{Instant, PeerId};
+use samara_base::{GroupLog2, Instant, PeerId};
 use samara_wire::{
     AGENT_MAX, Close, CloseCode, Credit, FRAME_BODY_MAX, FRAME_BODY_MIN, FRAME_OVERHEAD_MAX, Hello,
-    Message, Ping, VERSION,
+    Message, PROOF_MAX, Ping, VERSION,
 };
 
 use crate::{
@@ -124,6 +124,8 @@ pub(crate) struct Session {
     processed: u64,
     granted: u64,
     credit_window: u64,
+    /// Largest group that was asked for, with the longest proof. Unit: bytes.
+    block_asked: u64,
     ping: Option<(u64, Instant)>,
     pub(crate) next_ping: Instant,
     pings: u64,
@@ -146,6 +148,7 @@ impl Session {
         config: &MeshConfig,
         outputs: &mut VecDeque<Output>,
     ) -> Self {
+        let credit = config.credit_window();
         let mut pipe = Pipe::new(link, !info.integrity, config.queue_bytes);
         let hello = Hello {
             version_min: VERSION,
@@ -156,7 +159,7 @@ impl Session {
                 .saturating_sub(FRAME_OVERHEAD_MAX)
                 .clamp(FRAME_BODY_MIN, FRAME_BODY_MAX),
             wants_max: config.wants_per_session_max as u64,
-            credit: config.credit_bytes,
+            credit,
             //= rfcs/0003-encoding.md#enc-35
             //# A sender MUST set no bit of `features` but those that a version which it speaks
             //# assigns.
@@ -176,8 +179,9 @@ impl Session {
             features: 0,
             received: 0,
             processed: 0,
-            granted: config.credit_bytes,
-            credit_window: config.credit_bytes,
+            granted: credit,
+            credit_window: credit,
+            block_asked: 0,
             ping: None,
             next_ping: now,
             pings: 0,
@@ -218,8 +222,12 @@ impl Session {
         self.pipe.credit = hello.credit;
         self.wants_max = usize::try_from(hello.wants_max).unwrap_or(usize::MAX);
         // Room for the header and the longest proof; a quarter of the credit, so that blocks flow.
+        //= rfcs/0005-session.md#sess-14
+        //# A source MUST NOT send a DATA of several groups whose data and longest proof are more than
+        //# a quarter of the first credit.
         let body = u64::from(hello.frame_body_max).saturating_sub(16 << 10);
-        self.block_max = config.block_bytes_max.min(body).min(hello.credit / 4).max(1);
+        let share = (hello.credit / 4).saturating_sub(PROOF_MAX as u64);
+        self.block_max = config.block_bytes_max.min(body).min(share).max(1);
         for right in rights {
             let present = Message::Present(samara_wire::Present { right: right.clone() });
             self.pipe.transmit(Lane::Control, &present, outputs);
@@ -258,11 +266,27 @@ impl Session {
         Ok(())
     }
 
+    /// Remembers how large the blocks are that are asked for, and sees that the credit allows one.
+    pub(crate) fn asked(&mut self, group: GroupLog2, outputs: &mut VecDeque<Output>) {
+        self.block_asked = self.block_asked.max(group.bytes() + PROOF_MAX as u64);
+        self.grant(outputs);
+    }
+
     /// Bulk bytes are stored or dropped: the peer may send as many more.
     pub(crate) fn bulk_done(&mut self, bytes: u64, outputs: &mut VecDeque<Output>) {
         self.processed += bytes;
+        self.grant(outputs);
+    }
+
+    /// Grants the whole window again if that is worth a frame, or if the peer may wait for it.
+    //= rfcs/0005-session.md#sess-13
+    //# A peer MUST send CREDIT when it has dealt with all DATA that came and what is left of the credit
+    //# is less than a quarter of its first credit, or than a group of its WANT with the longest proof.
+    fn grant(&mut self, outputs: &mut VecDeque<Output>) {
         let total = self.processed + self.credit_window;
-        if total - self.granted >= self.credit_window / 4 {
+        let more = total - self.granted;
+        let is_short = self.granted - self.received < self.block_asked;
+        if more >= self.credit_window / 4 || (is_short && more > 0) {
             self.granted = total;
             let credit = Message::Credit(Credit { total });
             self.pipe.transmit(Lane::Control, &credit, outputs);

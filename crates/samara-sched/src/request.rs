@@ -1,6 +1,6 @@
 use core::{fmt, time::Duration};
 
-use samara_base::{BlobId, Class, GroupLog2, PeerId, RangeSet};
+use samara_base::{BlobId, Class, GroupLog2, Instant, PeerId, RangeSet};
 
 use crate::want::WantId;
 
@@ -88,6 +88,8 @@ pub(crate) struct InFlight {
     pub(crate) open: RangeSet,
     /// Leaves that arrived and are being verified and stored.
     pub(crate) arrived: RangeSet,
+    /// When something of it arrived last, or when it was asked.
+    pub(crate) heard: Instant,
     /// Nothing more will come: the source said so, went away, or was cancelled.
     pub(crate) ended: bool,
 }

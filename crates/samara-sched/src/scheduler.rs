@@ -294,10 +294,14 @@ impl Scheduler {
     /// Leaves of a request arrived; they are not verified yet. `bytes` is what it cost on the link.
     pub fn arrived(&mut self, now: Instant, request: RequestId, leaves: Range<u64>, bytes: u64) {
         let Some(flight) = self.requests.get_mut(&request) else { return };
+        flight.heard = now;
         let fresh = flight.open.within(&leaves);
         for run in fresh.runs() {
             flight.open.remove(run.clone());
             flight.arrived.insert(run.clone());
+        }
+        if let Some(want) = self.wants.get_mut(&flight.want) {
+            want.heard = now;
         }
         if let Some(source) = self.sources.get_mut(&flight.source) {
             source.arrived(bytes, now, &self.limits);
@@ -387,6 +391,7 @@ impl Scheduler {
         self.give_back(request);
         let limits = &self.limits;
         let Some(want) = self.wants.get_mut(&id) else { return };
+        want.heard = now;
         let Some(standing) = want.standings.get_mut(&peer) else { return };
         // A source that says «done» and left something out is taken at its deeds.
         let short = open.union(&missing.intersection(&want.missing));

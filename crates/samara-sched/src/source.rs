@@ -106,13 +106,15 @@ impl Source {
     //= rfcs/0007-transfer.md#xfer-9
     //# A getter MUST derive the time after which a silent source counts as stalled from the rate and round-trip time measured on it, with a floor.
     pub(crate) fn stall_at(&self, limits: &SchedulerLimits) -> Option<Instant> {
-        if self.in_flight == 0 || self.stalled {
-            return None;
-        }
+        let waits = self.in_flight > 0 && !self.stalled;
+        waits.then(|| self.alive + self.patience(limits))
+    }
+
+    /// How long it may be silent, given what it was asked for.
+    pub(crate) fn patience(&self, limits: &SchedulerLimits) -> Duration {
         let drain = self.in_flight.saturating_mul(1_000_000).checked_div(self.rate).unwrap_or(0);
-        let wait = Duration::from_micros(drain.saturating_mul(2))
+        Duration::from_micros(drain.saturating_mul(2))
             .saturating_add(self.rtt.unwrap_or_default().saturating_mul(8))
-            .max(limits.stall_min);
-        Some(self.alive + wait)
+            .max(limits.stall_min)
     }
 }

@@ -94,7 +94,7 @@ pub enum Waiting {
     NotHeld,
     /// The connected sources refuse.
     Permission,
-    /// Other wants use up the windows.
+    /// Other wants use up the windows, or the sources answer others first.
     Budget,
 }
 

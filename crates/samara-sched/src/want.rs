@@ -215,6 +215,8 @@ pub(crate) struct Want {
     pub(crate) waiting: Option<Waiting>,
     /// Last time that a source was reachable or bytes were accepted.
     pub(crate) reachable: Instant,
+    /// When something came of it last, or when it was asked for after nobody could be.
+    pub(crate) heard: Instant,
     /// Since when every source has said that it cannot deliver.
     pub(crate) hopeless: Option<Instant>,
     /// Requests in flight, those included that wait for verification alone.
@@ -242,6 +244,7 @@ impl Want {
             standings,
             waiting: None,
             reachable: now,
+            heard: now,
             hopeless: None,
             requests: Vec::new(),
             too_large: None,

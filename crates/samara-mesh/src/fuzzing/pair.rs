@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use samara_base::{GroupLog2, Instant, PeerId, RangeSet, leaves};
-use samara_sched::{Event, Verdict, WantId, WantSpec};
+use samara_sched::{Event, Verdict, Waiting, WantId, WantSpec};
 use samara_wire::{FrameDecoder, Message, RawFrame};
 
 use super::{
@@ -25,6 +25,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(600);
 /// More things than happen at one time, or until all is over, unless two of them lead to each other.
 const STEPS_MAX: usize = 100_000;
+/// A want that has not moved for so long has a reason.
+const STILL: Duration = Duration::from_secs(20);
+/// After so long without a link, everybody knows.
+const LONELY: Duration = Duration::from_secs(1);
 /// Links that are up at the same time.
 const LINKS_MAX: usize = 3;
 /// Wants that are looked at; some are never over.
@@ -43,6 +47,7 @@ pub fn pair(data: &[u8]) {
     let mut pair = Pair::new(&mut dice);
     while !dice.0.is_empty() {
         pair.step(&mut dice);
+        pair.watch();
         pair.check();
     }
     pair.end_well();
@@ -74,6 +79,10 @@ struct Wanted {
     ranges: RangeSet,
     /// Something went wrong that it need not survive.
     excused: bool,
+    /// How many leaves were missing, why nothing came and how many links there had been, when that
+    /// changed last.
+    standing: (u64, Option<Waiting>, u64),
+    since: Instant,
 }
 
 struct Node {
@@ -112,6 +121,8 @@ struct Pair {
     next_link: u64,
     /// Dialling leads to a link.
     reachable: bool,
+    /// Since when there is no link, and both know.
+    lonely: Option<Instant>,
     config: MeshConfig,
     wire: Wire,
 }
@@ -125,7 +136,8 @@ impl Pair {
         let choice = dice.roll();
         let pick = |bit: u8, few: u64, many: u64| if choice >> bit & 1 == 0 { many } else { few };
         let config = MeshConfig {
-            credit_bytes: pick(0, 128 << 10, 1 << 20),
+            // Hardly more than a group with its proof, or more than there is.
+            credit_bytes: pick(0, 80 << 10, 1 << 20),
             queue_bytes: pick(1, 1, 256 << 10),
             read_ahead_bytes: pick(2, 1, 256 << 10),
             wants_per_session_max: if choice >> 3 & 1 == 0 { 64 } else { 1 },
@@ -159,6 +171,7 @@ impl Pair {
             links: BTreeMap::new(),
             next_link: 0,
             reachable: choice >> 4 & 1 == 0,
+            lonely: None,
             config,
             wire: Wire::default(),
         }
@@ -249,7 +262,8 @@ impl Pair {
         // What the other side need not have, it need not deliver.
         excused |= at + 1 < SIZES.len() && at % 2 == side;
         if let Ok(id) = node.mesh.want(now, spec) {
-            node.wants.push(Wanted { id, at, ranges, excused });
+            let standing = (u64::MAX, None, 0);
+            node.wants.push(Wanted { id, at, ranges, excused, standing, since: now });
         }
         self.drain(side);
     }
@@ -509,6 +523,28 @@ impl Pair {
         match outgoing.lane {
             Lane::Control => end.control.push_back(frame),
             Lane::Bulk => end.bulk.push_back((frame, outgoing.frame.len() as u64)),
+        }
+    }
+
+    /// Whoever waits for long says why.
+    fn watch(&mut self) {
+        let now = self.now;
+        let known = self.nodes.iter().all(|node| node.inbox.is_empty());
+        self.lonely = self.lonely.or(Some(now)).filter(|_| known && self.links.is_empty());
+        let lonely = self.lonely.is_some_and(|since| now.saturating_since(since) > LONELY);
+        for node in &mut self.nodes {
+            for wanted in &mut node.wants {
+                let Some(status) = node.mesh.status(wanted.id) else { continue };
+                let standing = (status.missing.total(), status.waiting, self.next_link);
+                if wanted.standing != standing {
+                    (wanted.standing, wanted.since) = (standing, now);
+                }
+                let still = now.saturating_since(wanted.since);
+                assert!(still < STILL || status.waiting.is_some(), "nobody says why: {status:?}");
+                if lonely && still > LONELY {
+                    assert_eq!(status.waiting, Some(Waiting::NoProvider), "{status:?}");
+                }
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use samara_base::{GroupLog2, Instant, LEAF_BYTES, PeerId, RangeSet};
 use super::{Output, Scheduler, judge::distrusted};
 use crate::{
     request::{InFlight, Request, RequestId, SourceId},
+    verdict::Waiting,
     want::Want,
 };
 
@@ -58,6 +59,9 @@ impl Scheduler {
         let request = RequestId(self.next_id());
         let Some(want) = self.wants.get_mut(&id) else { return false };
         want.assigned = want.assigned.union(&ranges);
+        if want.requests.is_empty() && want.waiting != Some(Waiting::Link) {
+            want.heard = now;
+        }
         want.requests.push(request);
         let known = nearest(&want.known.difference(&ranges), &ranges, self.limits.known_runs_max);
         self.outputs.push_back(Output::Request(Request {
@@ -82,6 +86,7 @@ impl Scheduler {
             group,
             open: ranges,
             arrived: RangeSet::new(),
+            heard: now,
             ended: false,
         };
         self.requests.insert(request, flight);

@@ -94,8 +94,9 @@ impl Scheduler {
             for request in requests {
                 let Some(flight) = self.requests.get(&request) else { continue };
                 let Some(want) = self.wants.get(&flight.want) else { continue };
-                let other = self.sources.values().any(|other| {
-                    other.peer != flight.peer
+                // Another link to the same peer will do as well.
+                let other = self.sources.iter().any(|(other_id, other)| {
+                    *other_id != source
                         && !other.stalled
                         && !offered(want, &other.peer, &flight.open).is_empty()
                 });
@@ -139,17 +140,30 @@ impl Scheduler {
         }
         // A request of which everything has come and been verified has nothing left to bring: a source
         // that keeps its END back does not keep back the verdict.
-        let waits = want.requests.iter().any(|request| {
-            let brings = |flight: &InFlight| !flight.open.is_empty() || !flight.arrived.is_empty();
-            self.requests.get(request).is_some_and(brings)
-        });
+        let brings = |flight: &&InFlight| !flight.open.is_empty() || !flight.arrived.is_empty();
+        let flights = want.requests.iter().filter_map(|request| self.requests.get(request));
+        let flights: Vec<_> = flights.filter(brings).collect();
+        let waits = !flights.is_empty();
         let cannot = |peer: &PeerId, standing: &Standing| {
             standing.cannot(&want.missing) || distrusted(&self.lies, &self.limits, peer)
         };
         let reason = if waits {
-            let stalled = |peer| live(&self.sources, peer).all(|live| live.stalled);
-            let stalled = connected.iter().all(|(peer, _)| stalled(peer));
-            stalled.then_some(Waiting::Link)
+            let source = |flight: &&InFlight| self.sources.get(&flight.source);
+            let stalled = |flight| source(flight).is_none_or(|source| source.stalled);
+            let patience = |flight| source(flight).map(|source| source.patience(&self.limits));
+            let patience = flights.iter().filter_map(patience).max().unwrap_or_default();
+            let answers_others =
+                |flight: &&InFlight| source(flight).is_some_and(|it| it.alive > flight.heard);
+            if flights.iter().all(stalled) {
+                Some(Waiting::Link)
+            } else if now < want.heard + patience {
+                None
+            } else if flights.iter().any(answers_others) {
+                Some(Waiting::Budget)
+            } else {
+                // Sources were asked in turn, and none has answered.
+                Some(Waiting::Link)
+            }
         } else if connected.is_empty() {
             Some(Waiting::NoProvider)
         } else if connected.iter().all(|(_, standing)| standing.cannot(&want.missing)) {
@@ -158,6 +172,11 @@ impl Scheduler {
             Some(if connected.iter().any(held) { Waiting::NotHeld } else { Waiting::Permission })
         } else if connected.iter().any(|(_, standing)| standing.busy) {
             Some(Waiting::PeerBusy)
+        } else if now >= want.heard + self.limits.stall_min
+            && connected.iter().any(|(peer, _)| live(&self.sources, peer).any(|it| it.stalled))
+        {
+            // Taken from a silent source, and not yet asked of another.
+            Some(Waiting::Link)
         } else {
             Some(Waiting::Budget)
         };

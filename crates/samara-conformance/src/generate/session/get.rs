@@ -148,18 +148,18 @@ fn sizes(list: &mut List) {
 
 /// The node grants just enough, or a byte less: proofs count.
 fn credit_used(list: &mut List) {
-    let two = Asked::all(2, 0);
-    let bytes = after_hello(&[two.data(0, 1)]);
-    for (granted, enough) in [(1_088, true), (1_087, false), (1_024, false), (0, false)] {
-        let params = two.params(&[("credit", number(granted))]);
-        let comment = format!("1,088 bytes of proof and data under a credit of {granted}");
+    let ten = Asked::all(10, 0);
+    let bytes = after_hello(&[ten.data(0, 9)]);
+    for (granted, enough) in [(9_792, true), (9_791, false), (9_216, false)] {
+        let params = ten.params(&[("credit", number(granted))]);
+        let comment = format!("9,792 bytes of proof and data under a credit of {granted}");
         if enough {
             list.valid(&comment, &params, &bytes, Some("SESS-8"));
         } else {
             list.invalid("SESS-8", &comment, &params, &bytes);
         }
     }
-    let params = two.params(&[("credit", number(1_087))]);
-    let bytes = after_hello(&[end(0, 1), two.data(0, 1)]);
+    let params = ten.params(&[("credit", number(9_791))]);
+    let bytes = after_hello(&[end(0, 1), ten.data(0, 9)]);
     list.invalid("SESS-8", "DATA that is dropped counts, too", &params, &bytes);
 }
