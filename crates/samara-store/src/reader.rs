@@ -206,7 +206,7 @@ fn read_partial(
     inner: &Inner,
     patched: bool,
     span: &Range<u64>,
-) -> Result<Bytes, ReadError> {
+) -> Result<Bytes, StoreError> {
     let bytes = Tree::new(partial.size).bytes(span);
     let (data, _) = inner.read_source(&partial.source(), partial.id, &bytes)?;
     if !patched {
@@ -246,13 +246,13 @@ fn encode_partial(
         return Err(error);
     }
     let span = state.verifier.span(range);
-    let data = read_partial(partial, inner, state.patched, &span)?;
-    let proof = state.verifier.encode(&state.cvs, group, range, base, &data);
+    let read = read_partial(partial, inner, state.patched, &span).map(|data| {
+        let proof = state.verifier.encode(&state.cvs, group, range, base, &data);
+        proof.map(|proof| Encoded { proof, data: part(&data, &span, range, partial.size) })
+    });
     drop(state);
-    match proof {
-        Ok(proof) => Ok(Encoded { proof, data: part(&data, &span, range, partial.size) }),
-        Err(error) => Err(partial_fault(partial, inner, error)),
-    }
+    read.unwrap_or_else(|error| Err(EncodeError::Source(error)))
+        .map_err(|error| partial_fault(partial, inner, &span, error))
 }
 
 fn checked_partial(
@@ -265,13 +265,15 @@ fn checked_partial(
         return Err(error);
     }
     let span = state.verifier.span(leaves);
-    let data = read_partial(partial, inner, state.patched, &span)?;
-    let damaged = state.verifier.check(&state.cvs, &span, &data);
+    let read = read_partial(partial, inner, state.patched, &span).map(|data| {
+        let damaged = state.verifier.check(&state.cvs, &span, &data)?;
+        let sound = damaged.is_empty().then_some(data);
+        sound.ok_or(EncodeError::Damaged { leaves: damaged })
+    });
     drop(state);
-    match damaged {
-        Ok(damaged) if damaged.is_empty() => Ok((span, data)),
-        Ok(leaves) => Err(partial_fault(partial, inner, EncodeError::Damaged { leaves })),
-        Err(error) => Err(partial_fault(partial, inner, error)),
+    match read.unwrap_or_else(|error| Err(EncodeError::Source(error))) {
+        Ok(data) => Ok((span, data)),
+        Err(error) => Err(partial_fault(partial, inner, &span, error)),
     }
 }
 
@@ -279,8 +281,13 @@ fn checked_partial(
 fn partial_fault(
     partial: &Arc<Partial>,
     inner: &Inner,
+    span: &Range<u64>,
     error: EncodeError<StoreError>,
 ) -> ReadError {
+    // What was given up has no bytes any more. What was finished has them as a complete blob.
+    if partial.is_closed() && matches!(inner.blob_row(partial.id), Ok(None)) {
+        return ReadError::NotHeld { missing: span.clone().into() };
+    }
     let ranges = match error {
         EncodeError::Source(error) => return error.into(),
         EncodeError::Damaged { leaves } => leaves,
@@ -421,12 +428,12 @@ impl Complete {
         let span = prover.span(range);
         self.check_held(&span)?;
         self.check_unchanged(inner)?;
-        let (data, _) = self.read(inner, &span)?;
+        let data = self.read_held(inner, &span)?;
         //= rfcs/0009-store.md#store-13
         //# A store MUST verify every byte against the blob's id before it hands the byte out.
         match prover.encode(&self.outboard, group, range, base, &data) {
             Ok(proof) => Ok(Encoded { proof, data: part(&data, &span, range, self.size) }),
-            Err(error) => Err(self.fault(inner, error)),
+            Err(error) => Err(self.fault(inner, &span, error)),
         }
     }
 
@@ -443,7 +450,7 @@ impl Complete {
         };
         self.check_held(&span)?;
         self.check_unchanged(inner)?;
-        let (data, _) = self.read(inner, &span)?;
+        let data = self.read_held(inner, &span)?;
         let damaged = match &self.prover {
             Some(prover) => prover.check(&self.outboard, &span, &data),
             None if samara_tree::hash(&data) == self.id => Ok(RangeSet::new()),
@@ -451,8 +458,26 @@ impl Complete {
         };
         match damaged {
             Ok(damaged) if damaged.is_empty() => Ok((span, data)),
-            Ok(leaves) => Err(self.fault(inner, EncodeError::Damaged { leaves })),
-            Err(error) => Err(self.fault(inner, error)),
+            Ok(leaves) => Err(self.fault(inner, &span, EncodeError::Damaged { leaves })),
+            Err(error) => Err(self.fault(inner, &span, error)),
+        }
+    }
+
+    /// As [`read`](Self::read), of a blob that may have been removed since it was opened.
+    fn read_held(&self, inner: &Inner, span: &Range<u64>) -> Result<Bytes, ReadError> {
+        match self.read(inner, span) {
+            Ok((data, _)) => Ok(data),
+            Err(error) => Err(self.removed(inner, span.clone().into()).unwrap_or(error)),
+        }
+    }
+
+    /// What was removed since has no bytes any more, perhaps not even the file that they were in.
+    /// And if it came back somewhere else, it is not to blame there.
+    fn removed(&self, inner: &Inner, missing: RangeSet) -> Option<ReadError> {
+        match inner.blob_row(self.id) {
+            Ok(Some(row)) if self.reads_from(&row) => None,
+            Ok(_) => Some(ReadError::NotHeld { missing }),
+            Err(error) => Some(error.into()),
         }
     }
 
@@ -464,15 +489,16 @@ impl Complete {
         Ok(())
     }
 
-    fn fault(&self, inner: &Inner, error: EncodeError<StoreError>) -> ReadError {
+    fn fault(&self, inner: &Inner, span: &Range<u64>, error: EncodeError<StoreError>) -> ReadError {
+        let removed = || self.removed(inner, span.clone().into());
         let ranges = match error {
-            EncodeError::Source(error) => return error.into(),
             EncodeError::Damaged { leaves } => leaves,
+            EncodeError::Source(error) => return removed().unwrap_or_else(|| error.into()),
             EncodeError::Outboard { .. } => {
                 // The next reader finds that the outboard is wrong and makes it again.
                 locked(&inner.readers).forget(self.id);
-                return StoreError::corrupt("an outboard; it is made again at the next read")
-                    .into();
+                let corrupt = "an outboard; it is made again at the next read";
+                return removed().unwrap_or_else(|| StoreError::corrupt(corrupt).into());
             }
             _ => return ReadError::Range,
         };
@@ -480,12 +506,8 @@ impl Complete {
         if let Err(error) = self.check_unchanged(inner) {
             return error;
         }
-        // What was removed since has no bytes any more, and if it came back somewhere else, it is
-        // not to blame there.
-        match inner.blob_row(self.id) {
-            Ok(Some(row)) if self.reads_from(&row) => {}
-            Ok(_) => return ReadError::NotHeld { missing: ranges },
-            Err(error) => return error.into(),
+        if let Some(error) = self.removed(inner, ranges.clone()) {
+            return error;
         }
         {
             let mut damaged = locked(&self.damaged);

@@ -448,3 +448,36 @@ fn a_reader_of_what_was_given_up_is_in_no_new_receives_way() {
     assert_eq!(reader.held(), RangeSet::from(0..64));
     assert_eq!(reader.read(0..65_536).unwrap(), holder.data[..65_536]);
 }
+
+#[test]
+fn a_reader_of_what_was_removed_with_its_segment_says_that_it_is_not_held() {
+    // One record, and an outboard beside it; extents over several segments; a receive.
+    for (size, partly) in [(9_000, false), (300_000, false), (3_000_000, false), (65_537, true)] {
+        let disk = MemDisk::new();
+        let store = open(&disk);
+        let holder = Holder::new(bytes(size, 5));
+        if partly {
+            let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();
+            let (proof, data) = holder.send(GroupLog2::KIB16, &(0..64), &RangeSet::new());
+            let base = RangeSet::new();
+            receiver.ingest(GroupLog2::KIB16, 0, &base, &proof, &data).unwrap();
+        } else {
+            assert_eq!(store.put(&holder.data).unwrap(), holder.id);
+        }
+        store.checkpoint().unwrap();
+        let reader = store.reader(&holder.id).unwrap().unwrap();
+        reader.read(0..1024).unwrap();
+        // The segment that is written to is kept, so begin another one.
+        store.put(&bytes(1_500_000, 6)).unwrap();
+        assert!(store.remove(&holder.id).unwrap());
+        store.checkpoint().unwrap();
+        let first = Path::new(support::DIR).join("segments/00000001.seg");
+        assert!(!disk.files().contains(&first), "{size}");
+
+        let read = reader.read(0..1024);
+        assert!(matches!(read, Err(ReadError::NotHeld { .. })), "{size}: {read:?}");
+        let range = 0..holder.leaves().min(16);
+        let sent = reader.encode(GroupLog2::KIB16, &range, &RangeSet::new());
+        assert!(matches!(sent, Err(ReadError::NotHeld { .. })), "{size}: {sent:?}");
+    }
+}

@@ -151,8 +151,35 @@ impl Server {
             ReadError::Damaged { ranges } => ServeError::Damaged(ranges.clone()),
             // Whatever the file is now, it is not this blob: as damaged as can be.
             ReadError::Changed { .. } => ServeError::Damaged(RangeSet::from(0..u64::MAX)),
-            ReadError::NotHeld { missing } => ServeError::Damaged(missing.clone()),
+            // Removed, or lost, since it was looked up. Nothing was found damaged by this read.
+            ReadError::NotHeld { .. } => ServeError::Unavailable,
             _ => ServeError::Internal,
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_held_any_more_is_not_called_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store"), samara_store::Options::default());
+        let store = store.unwrap();
+        let id = store.put(&[7; 100_000]).unwrap();
+        let server = Server::new(store.clone());
+        let reader = server.reader(&id).unwrap();
+        let read = || {
+            let block = server.encode(&reader, GroupLog2::KIB64, &(0..64), &RangeSet::new())?;
+            Ok(block.data.len())
+        };
+        assert_eq!(read(), Ok(65_536));
+
+        assert!(store.remove(&id).unwrap());
+        store.checkpoint().unwrap();
+        assert_eq!(read(), Err(ServeError::Unavailable));
+        assert_eq!(server.reader(&id).err(), Some(ServeError::Unavailable));
     }
 }
