@@ -82,13 +82,27 @@ pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<String>) -> Rfc {
         status: String::new(),
         requirements: Vec::new(),
     };
-    let mut fenced = false;
+    // The line of the fence that is open, and its back-ticks.
+    let mut fence: Option<(usize, &str)> = None;
+    let unclosed =
+        |at: usize| format!("{file}:{at}: this code fence is never closed, and hides what follows");
     let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line)).peekable();
     while let Some((number, line)) = lines.next() {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
+        if let Some((ticks, info)) = code_fence(line) {
+            fence = match fence {
+                // A shorter one is part of the code.
+                Some((_, open)) if ticks.len() < open.len() => fence,
+                // A fence with a word behind it begins a block, and can't end one.
+                Some((at, _)) if !info.is_empty() => {
+                    problems.push(unclosed(at));
+                    Some((number, ticks))
+                }
+                Some(_) => None,
+                None => Some((number, ticks)),
+            };
+            continue;
         }
-        if fenced || line.trim_start().starts_with("```") {
+        if fence.is_some() {
             continue;
         }
         if rfc.title.is_empty() && line.starts_with("# ") {
@@ -118,9 +132,9 @@ pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<String>) -> Rfc {
         };
         while lines.next_if(|(_, line)| line.trim().is_empty()).is_some() {}
         let mut sentence = String::new();
-        while let Some((_, line)) =
-            lines.next_if(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
-        {
+        while let Some((_, line)) = lines.next_if(|(_, line)| {
+            !line.trim().is_empty() && !line.starts_with('#') && code_fence(line).is_none()
+        }) {
             sentence.push_str(line);
             sentence.push('\n');
         }
@@ -138,6 +152,7 @@ pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<String>) -> Rfc {
         }
         rfc.requirements.push(requirement);
     }
+    problems.extend(fence.map(|(at, _)| unclosed(at)));
     if !rfc.title.starts_with("RFC ") {
         problems.push(format!("{file}: the first heading is not `# RFC NNNN: Title`"));
     }
@@ -145,6 +160,13 @@ pub(super) fn parse(file: &str, text: &str, problems: &mut Vec<String>) -> Rfc {
         problems.push(format!("{file}: no `Status:` of Proposal, Candidate, Final or Withdrawn"));
     }
     rfc
+}
+
+/// The back-ticks of a line that begins or ends a block of code, and what stands behind them.
+fn code_fence(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    let (ticks, info) = line.split_at(line.len() - line.trim_start_matches('`').len());
+    (ticks.len() >= 3).then_some((ticks, info))
 }
 
 /// One plain sentence with a word of BCP 14.

@@ -125,6 +125,33 @@ fn the_form_of_requirements_is_checked() {
     assert_eq!(problems("# Things\n").len(), 2, "a title and a status are needed");
 }
 
+#[test]
+fn a_code_fence_that_hides_requirements_is_a_problem_with_its_line() {
+    let read = |text: &str| {
+        let mut problems = Vec::new();
+        let text = format!("# RFC 0009: Things\n\n- Status: Proposal\n\n{text}");
+        let rfc = spec::parse("rfcs/0009-things.md", &text, &mut problems);
+        (rfc.requirements.len(), problems)
+    };
+    let open = |line: u32| {
+        format!(
+            "rfcs/0009-things.md:{line}: this code fence is never closed, and hides what follows"
+        )
+    };
+    let rule = "### A-1\n\nIt MUST be.\n\n";
+    assert_eq!(read(&format!("```rust\nMUST\n```\n\n{rule}")), (1, vec![]));
+    assert_eq!(read(&format!("````markdown\n```rust\n```\n````\n\n{rule}")), (1, vec![]));
+    assert_eq!(read(&format!("```rust\nMUST\n\n{rule}")), (0, vec![open(5)]));
+    // The next block does not close it, whatever their number.
+    let block = "```hex\n00\n```\n\n";
+    let (_, problems) = read(&format!("```rust\nMUST\n\n{rule}{block}"));
+    assert_eq!(problems, [open(5)]);
+    let (_, problems) = read(&format!("```rust\nMUST\n\n{rule}{block}```\n"));
+    assert_eq!(problems, [open(5), open(16)]);
+    // Nor is one that follows a sentence a part of it.
+    assert_eq!(read(&format!("### A-2\n\nIt MUST be.\n{block}{rule}")), (2, vec![]));
+}
+
 //= rfcs/0000-process.md#proc-3
 //= type=test
 //# An id MUST stand for one requirement only, and its prefix for one RFC only.
