@@ -53,9 +53,15 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         // Each package has its share of the time that is left.
         let share = |end: Instant| now() + end.saturating_duration_since(now()) / waiting as u32;
         let scope = Scope { in_diff: in_diff.clone(), end: end.map(share) };
-        let Some(outcomes) = run(package, &garden, &scope, &list)? else {
-            println!("{}: nothing to change", package.name);
-            continue;
+        let part = scope.in_diff.is_some() || scope.end.is_some();
+        let outcomes = match run(package, &garden, &scope, &list)? {
+            Some(outcomes) => outcomes,
+            None if part => {
+                println!("{}: nothing to change", package.name);
+                continue;
+            }
+            // A whole package without a mutant is judged like one without a viable one.
+            None => Outcomes::default(),
         };
         let whole = outcomes.is_complete() && scope.in_diff.is_none();
         problems.extend(list.judge(package, &outcomes, whole));

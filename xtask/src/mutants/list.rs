@@ -103,10 +103,17 @@ impl List {
                 problems.push(format!("STALE: {LIST}: missed {found} times, not {count}: {name}"));
             }
         }
-        if let Some(goal) = self.goal(&package.name)
-            && outcomes.ratio() < goal
-        {
-            problems.push(format!("{}: fewer mutants are caught than its goal asks", package.name));
+        match (self.goal(&package.name), outcomes.ratio()) {
+            (Some(goal), Some(ratio)) if ratio < goal => {
+                let name = &package.name;
+                problems.push(format!("{name}: fewer mutants are caught than its goal asks"));
+            }
+            // A goal is not met by a run that tried nothing.
+            (Some(_), None) => {
+                let name = &package.name;
+                problems.push(format!("{name}: no mutant was viable, so nothing meets its goal"));
+            }
+            _ => {}
         }
         problems
     }
@@ -209,6 +216,17 @@ reason = 'equal: of 2 and 2'
         assert!(judge(&[F, G[0], G[1], CAUGHT], false).is_empty());
         let problems = judge(&[F, G[0], G[1], CAUGHT], true);
         assert_eq!(problems, ["x: fewer mutants are caught than its goal asks"]);
+    }
+
+    #[test]
+    fn a_whole_run_without_a_viable_mutant_does_not_meet_the_goal() {
+        let list = List::parse("[goals]\nx = 0.5\n").unwrap();
+        let unviable = ("crates/x/src/a.rs:1:2: replace f with ()", "Unviable");
+        for found in [&[][..], &[unviable]] {
+            let judge = |whole| list.judge(&package(), &outcomes(found.len(), found), whole);
+            assert_eq!(judge(true), ["x: no mutant was viable, so nothing meets its goal"]);
+            assert!(judge(false).is_empty());
+        }
     }
 
     #[test]

@@ -85,22 +85,23 @@ impl Outcomes {
         self.tried() == self.total
     }
 
-    /// How much of the viable was caught, from 0 to 1.
-    pub(super) fn ratio(&self) -> f64 {
-        if self.viable() == 0 { 1.0 } else { self.caught as f64 / self.viable() as f64 }
+    /// How much of the viable was caught, from 0 to 1; `None` if nothing was viable.
+    pub(super) fn ratio(&self) -> Option<f64> {
+        (self.viable() > 0).then(|| self.caught as f64 / self.viable() as f64)
     }
 
     /// One row of the table.
     pub(super) fn row(&self, package: &str, goal: Option<f64>) -> String {
         let goal = goal.map_or_else(String::new, |goal| format!(" (goal {:.0} %)", 100.0 * goal));
+        let ratio = |ratio| format!("{:.1} %", 100.0 * ratio);
         format!(
-            "{package:18} {:>8}  {:>6}  {:>6}  {:>9}  {:>8}  {:.1} %{goal}",
+            "{package:18} {:>8}  {:>6}  {:>6}  {:>9}  {:>8}  {}{goal}",
             format!("{}/{}", self.tried(), self.total),
             self.caught,
             self.missed.len(),
             self.timed_out.len(),
             self.unviable,
-            100.0 * self.ratio(),
+            self.ratio().map_or_else(|| "–".to_owned(), ratio),
         )
     }
 }
@@ -140,7 +141,7 @@ pub(super) mod tests {
         ];
         let part = outcomes(6, &found);
         assert!(!part.is_complete(), "the last one has no result");
-        assert!((part.ratio() - 0.5).abs() < 1e-9);
+        assert!(part.ratio().is_some_and(|ratio| (ratio - 0.5).abs() < 1e-9));
         assert_eq!((&part.missed[..], part.timed_out.len()), (&["a.rs:3:2: x".to_owned()][..], 1));
         let row = part.row("samara-wire", Some(0.85));
         assert_eq!(
@@ -148,6 +149,13 @@ pub(super) mod tests {
             "samara-wire             5/6       2       1          1         1  50.0 % (goal 85 %)"
         );
         assert!(outcomes(5, &found[..5]).is_complete());
+    }
+
+    #[test]
+    fn a_run_without_a_viable_mutant_has_no_ratio() {
+        let none = outcomes(1, &[("a.rs:1:2: x", "Unviable")]);
+        assert_eq!(none.ratio(), None);
+        assert!(none.row("x", None).ends_with("         1  –"), "{}", none.row("x", None));
     }
 
     #[test]
