@@ -78,7 +78,7 @@ fn every_run_keeps_the_properties_and_the_state_tables_have_what_happens_and_no_
     let mut worlds = Vec::new();
     // The numbers of states, so that a world does not shrink unseen. Whoever changes the model changes them.
     for (name, setup, states) in [
-        ("faults", Setup::faults(), 968_320),
+        ("faults", Setup::faults(), 988_623),
         ("whims", Setup::whims(), 1_049_019),
         ("datagrams", Setup::datagrams(), 270_292),
         ("disorder", Setup::disorder(), 46_308),

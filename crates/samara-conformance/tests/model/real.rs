@@ -313,6 +313,9 @@ impl Real {
             Kind::Busy if !core::mem::replace(&mut self.stopped, true) => {
                 return Err(ServeError::Busy);
             }
+            Kind::Fails if !core::mem::replace(&mut self.stopped, true) => {
+                return Err(ServeError::Internal);
+            }
             Kind::Partial => held = leaves(0b011),
             Kind::Huge => {
                 size = 1 << 40;

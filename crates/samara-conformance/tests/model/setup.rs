@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Refuses,
     /// Its store is busy at the first WANT.
     Busy,
+    /// Its store fails at the first WANT.
+    Fails,
     /// When it comes to this group, its store says once that it fails, is busy or may not.
     Stops(u8, Code),
     /// It takes WANT and never answers.
@@ -43,6 +45,7 @@ impl Kind {
         Self::Huge,
         Self::Refuses,
         Self::Busy,
+        Self::Fails,
         Self::Stops(0, Code::Internal),
         Self::Stops(1, Code::Internal),
         Self::Stops(1, Code::Unavailable),

@@ -139,6 +139,10 @@ impl Step<'_> {
                 self.state.source.was_busy = true;
                 Some((Code::Busy, "the store is busy"))
             }
+            Kind::Fails if !self.state.source.was_busy => {
+                self.state.source.was_busy = true;
+                Some((Code::Internal, "reading fails"))
+            }
             Kind::Ruined => Some((Code::Damaged, "all of it found damaged")),
             _ => None,
         };

@@ -16,7 +16,7 @@ use crate::{
 codes! {
     /// How a source ends a want. Meanings: RFC 0007.
     pub enum EndCode {
-        /// Everything that was asked for has been sent.
+        /// All that was asked for has been sent, but what is missing: the source does not hold that.
         Done = end_code::DONE, "done";
         /// The source does not serve this blob, or not these ranges: ask another one. It does not
         /// say whether it holds the blob.
@@ -25,7 +25,8 @@ codes! {
         Busy = end_code::BUSY, "busy";
         /// The want is larger than the source serves at once: ask for less.
         TooLarge = end_code::TOO_LARGE, "too large";
-        /// The source found its own copy of the missing ranges damaged: ask another one.
+        /// The source found its own copy of the missing ranges, or of a part of them, damaged: ask
+        /// another one.
         Damaged = end_code::DAMAGED, "damaged";
         /// The getter cancelled, and the source has stopped.
         Cancelled = end_code::CANCELLED, "cancelled";
