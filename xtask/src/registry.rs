@@ -2,6 +2,7 @@
 //! constants in the sources and the tables in the RFCs are made of it.
 
 mod number;
+mod sentence;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 
 use self::table::Table;
-use crate::text::{self, SourceFile};
+use crate::{
+    rfc,
+    text::{self, SourceFile},
+};
 
 const FILE: &str = "rfcs/registry.toml";
 
@@ -21,6 +25,8 @@ const FILE: &str = "rfcs/registry.toml";
 pub(crate) fn check(files: &[SourceFile], fix: bool, problems: &mut Vec<String>) -> Result<()> {
     let registry = Registry::parse(&text::read(FILE)?)?;
     registry.check_rows(problems);
+    registry.check_limits(problems);
+    registry.check_sentences(&rfc::sentences(files), problems);
     for (path, regions) in registry.regions(files)? {
         let mut wanted = text::read(&path)?;
         for (id, lines) in regions {
@@ -92,6 +98,12 @@ impl Registry {
                     .or_default()
                     .push((table.id.clone(), table.constants()?));
             }
+            if let Some(path) = &table.derived {
+                regions
+                    .entry(path.clone())
+                    .or_default()
+                    .push((format!("{} derived", table.id), table.assertions()));
+            }
             for view in &table.views {
                 let start = format!("rfcs/{}-", view.rfc);
                 let rfc = files.iter().find(|file| file.path.starts_with(&start));
@@ -123,8 +135,10 @@ impl Registry {
             for (at, line) in (1..).zip(file.text.lines()) {
                 let Some(mark) = line.trim().strip_prefix("// registry ") else { continue };
                 let id = mark.split(':').next().unwrap_or(mark);
-                let is_of =
-                    |table: &&Table| table.id == id && table.code.as_ref() == Some(&file.path);
+                let is_of = |table: &&Table| match id.strip_suffix(" derived") {
+                    Some(id) => table.id == id && table.derived.as_ref() == Some(&file.path),
+                    None => table.id == id && table.code.as_ref() == Some(&file.path),
+                };
                 if !self.tables.iter().any(|table| is_of(&table)) {
                     problems
                         .push(format!("{}:{at}: {FILE} has no table `{id}` for here", file.path));

@@ -106,6 +106,15 @@ pub(crate) fn check_generated(
     lock::check(&book, fix, problems)
 }
 
+/// The sentences of all requirements in force, by id.
+pub(crate) fn sentences(files: &[SourceFile]) -> BTreeMap<String, String> {
+    let is_rfc = |file: &&SourceFile| file.path.strip_prefix("rfcs/").is_some_and(spec::is_rfc);
+    // What is wrong with an RFC is told by the gate.
+    let rfcs = files.iter().filter(is_rfc).map(|f| spec::parse(&f.path, &f.text, &mut Vec::new()));
+    let requirements = rfcs.flat_map(|rfc| rfc.requirements).filter(|r| !r.withdrawn);
+    requirements.map(|requirement| (requirement.id, requirement.sentence)).collect()
+}
+
 /// A requirement that is excused from a citation, with the reason.
 #[derive(Debug)]
 struct Exception {

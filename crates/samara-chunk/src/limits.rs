@@ -34,8 +34,18 @@ pub const EXTENSION_BYTES_MAX: usize = 4096;
 
 /// Largest size of one file, and of all files together. Unit: bytes.
 pub const TOTAL_BYTES_MAX: u64 = (1 << 62) - 1;
+
+/// All bits that a mode may have: reading, writing and executing.
+pub const MODE_MAX: u16 = 0o777;
+
+/// Most nanoseconds of a time, beside its seconds.
+pub const NANOS_MAX: u32 = 999_999_999;
 // registry manifest-limits: end
 /// No entry, extension area included, is longer. A reader that keeps this many bytes buffered can
 /// always take the next entry. Unit: bytes.
 pub const ENTRY_BYTES_MAX: usize =
     4 + NAME_BYTES_MAX + 2 + TARGET_BYTES_MAX + 2 + EXTENSION_BYTES_MAX;
+
+// registry manifest-limits derived: begin
+const _: () = assert!(crate::Mtime::SECONDS_MAX == (1 << 60) - 1);
+// registry manifest-limits derived: end

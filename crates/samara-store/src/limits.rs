@@ -12,6 +12,9 @@ pub(crate) const SEGMENT_NUMBER_MAX: u32 = 99_999_999;
 /// The longest relative path that the store accepts. Unit: bytes. The value is Linux's `PATH_MAX`
 /// without its final zero.
 pub const REL_PATH_MAX: usize = 4095;
+
+/// Longest byte string behind a length of two bytes, such as the path of a root. Unit: bytes.
+pub(crate) const SHORT_BYTES_MAX: u16 = 65_535;
 pub(crate) const PLACES_MAX: usize = 4;
 pub(crate) const NAME_MAX: usize = 1024;
 pub(crate) const JOURNAL_ENTRY_MAX: usize = 65_536;
@@ -25,3 +28,7 @@ pub(crate) mod kind {
     pub(crate) const BINDING: u8 = 3;
     // registry record-kinds: end
 }
+
+// registry store-limits derived: begin
+const _: () = assert!(samara_base::GroupLog2::KIB16.bytes() == 16_384);
+// registry store-limits derived: end

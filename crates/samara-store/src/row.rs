@@ -3,7 +3,7 @@
 use samara_base::{BlobId, RangeSet};
 
 use crate::{
-    limits::PLACES_MAX,
+    limits::{PLACES_MAX, SHORT_BYTES_MAX},
     record::{Reader, stride},
 };
 
@@ -178,7 +178,7 @@ impl External {
 
 /// A short byte string behind its length (u16).
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    let len = u16::try_from(bytes.len()).unwrap_or(SHORT_BYTES_MAX);
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(bytes.get(..usize::from(len)).unwrap_or_default());
 }

@@ -159,3 +159,11 @@ fn parse_node(state: &State, from: u64, bytes: &[u8]) -> Option<(Node, Entry)> {
     }
     Some((node, Entry { end: node.end(), cv, held }))
 }
+
+// registry tree-limits derived: begin
+const _: () = assert!(samara_base::leaves(u64::MAX) as u128 * 1024 - 1 == (1 << 64) - 1);
+const _: () = assert!(samara_base::leaves(u64::MAX) == 1 << 54);
+const _: () = assert!(samara_base::leaves(u64::MAX).ilog2() == 54);
+const _: () = assert!(samara_base::GroupLog2::MAX.get() == 10);
+const _: () = assert!(Verifier::EXPORT_LEN_MAX == 2_621_456);
+// registry tree-limits derived: end

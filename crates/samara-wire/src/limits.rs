@@ -57,3 +57,9 @@ const _: () = assert!(
 const _: () = assert!(LEAVES_END_MAX == samara_base::leaves(u64::MAX));
 const _: () = assert!(LEAVES_END_MAX <= crate::varint::MAX);
 const _: () = assert!(KNOWN_RUNS_MAX <= RUNS_MAX);
+
+// registry wire-limits derived: begin
+const _: () = assert!(crate::varint::MAX == (1 << 62) - 1);
+const _: () = assert!(samara_base::GroupLog2::MAX.get() == 10);
+const _: () = assert!(samara_base::Class::ALL.len() - 1 == 4);
+// registry wire-limits derived: end

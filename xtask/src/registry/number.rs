@@ -9,6 +9,8 @@ pub(super) enum Number {
     Plain(i64),
     /// `2^54 - 1`, the text and its parts: exponent and what is taken off.
     Power(String, u32, i64),
+    /// `0o777`.
+    Octal(i64),
     /// `8 KiB`: the count and the binary logarithm of the unit.
     Bytes(String, i64, u32),
     /// `10 s`: the text and milliseconds.
@@ -27,6 +29,10 @@ impl Number {
             let exponent = exponent.trim().parse().with_context(|| text.to_owned())?;
             return Ok(Self::Power(text.to_owned(), exponent, count(less)?));
         }
+        if let Some(digits) = text.strip_prefix("0o") {
+            let number = i64::from_str_radix(digits, 8).with_context(|| text.to_owned())?;
+            return Ok(Self::Octal(number));
+        }
         let Some((number, unit)) = text.split_once(' ') else { bail!("`{text}` has no unit") };
         let number = count(number)?;
         Ok(match unit {
@@ -42,7 +48,7 @@ impl Number {
     /// A number to tell it from others by.
     pub(super) fn bits(&self) -> i128 {
         match self {
-            Self::Plain(number) | Self::Time(_, number) => (*number).into(),
+            Self::Plain(number) | Self::Octal(number) | Self::Time(_, number) => (*number).into(),
             Self::Power(_, exponent, less) => (1_i128 << exponent) - i128::from(*less),
             Self::Bytes(_, number, shift) => i128::from(*number) << shift,
         }
@@ -53,6 +59,7 @@ impl Number {
         match self {
             Self::Plain(number) if hex => format!("0x{number:02x}"),
             Self::Plain(number) => grouped(*number, ",", 4),
+            Self::Octal(number) => format!("0{number:o} octal"),
             Self::Power(text, ..) | Self::Bytes(text, ..) | Self::Time(text, _) => text.clone(),
         }
     }
@@ -62,6 +69,7 @@ impl Number {
         match self {
             Self::Plain(number) if hex => format!("0x{number:02x}"),
             Self::Plain(number) => grouped(*number, "_", 5),
+            Self::Octal(number) => format!("0o{number:o}"),
             Self::Power(_, exponent, 0) => format!("1 << {exponent}"),
             Self::Power(_, exponent, less) => format!("(1 << {exponent}) - {less}"),
             Self::Bytes(_, number, shift) => format!("{number} << {shift}"),

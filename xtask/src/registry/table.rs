@@ -11,6 +11,8 @@ pub(super) struct Table {
     pub(super) id: String,
     /// The source with the constants.
     pub(super) code: Option<String>,
+    /// The source that asserts what its limits are derived from.
+    pub(super) derived: Option<String>,
     /// File and name of an enum whose variants are the rows.
     pub(super) variants: Option<(String, String)>,
     pub(super) views: Vec<View>,
@@ -48,6 +50,7 @@ impl Table {
         });
         let table = Self {
             code: text("code"),
+            derived: text("derived"),
             variants,
             views: views.with_context(|| id.clone())?,
             rows: rows.with_context(|| id.clone())?,
@@ -71,7 +74,8 @@ impl Table {
     /// The constants of all rows that have one.
     pub(super) fn constants(&self) -> Result<String> {
         let mut out = String::new();
-        for row in self.rows.iter().filter(|row| row.is_assigned()) {
+        let has_constant = |row: &&Row| row.is_assigned() && !row.cells.contains_key("derived");
+        for row in self.rows.iter().filter(has_constant) {
             let Some(value) = &row.value else { continue };
             let place = || format!("{}: {}", self.id, row.name);
             let kind = row.cells.get("type").or(self.kind.as_ref());
@@ -91,6 +95,21 @@ impl Table {
             out += &format!("{visible}{space}const {name}: {kind} = {};\n", value.rust(self.hex));
         }
         Ok(out)
+    }
+
+    /// An assertion for each limit that another constant is or follows from.
+    pub(super) fn assertions(&self) -> String {
+        let rows = self.rows.iter().filter_map(|row| Some((row.cells.get("equals")?, row)));
+        let values = rows.filter_map(|(equals, row)| Some((equals, row.value.as_ref()?)));
+        let line = |(equals, value): (&String, &Number)| {
+            format!("const _: () = assert!({equals} == {});\n", value.rust(self.hex))
+        };
+        values.map(line).collect()
+    }
+
+    /// As an RFC writes the value of a row, without what is told beside it.
+    pub(super) fn shown(&self, row: &Row) -> Option<String> {
+        row.value.as_ref().map(|value| value.shown(self.hex))
     }
 }
 
@@ -144,7 +163,7 @@ impl Row {
         text.contains(&shown) || self.cells.get("lowest").is_some_and(|text| text.contains(&shown))
     }
 
-    fn constant(&self) -> String {
+    pub(super) fn constant(&self) -> String {
         let name = self.cells.get("const").unwrap_or(&self.name);
         name.replace(' ', "_").to_uppercase()
     }

@@ -18,13 +18,15 @@ id = "limits"
 rfc = "0003"
 code = "crates/x/src/limits.rs"
 visible = ""
+derived = "crates/x/src/limits.rs"
 views = [{ rfc = "0003", columns = ["what = name", "highest = value", "constant = const"] }]
 row = [
   { name = "bodies", const = "BODY_MAX", type = "u32", value = 1114112, doc = "Longest body." },
   { name = "leaves", const = "LEAVES_MAX", type = "u64", value = "2^54 - 1" },
   { name = "patience", const = "PATIENCE", type = "Duration", value = "10 s" },
   { name = "room", const = "ROOM", type = "u64", value = "8 KiB", text = "8 KiB, or more" },
-  { name = "class", text = "4", derived = "Class::MAX" },
+  { name = "class", value = 4, derived = "Class::MAX", equals = "Class::MAX", requirement = "ABC-1" },
+  { name = "bodies of all", text = "1,114,112 each", as = "limits BODY_MAX" },
 ]
 "#;
 
@@ -112,4 +114,54 @@ fn variants_are_found_with_and_without_fields() {
     let found: Vec<String> = variants(text, "End").into_iter().collect();
     assert_eq!(found, ["Done", "Partial", "TimedOut"]);
     assert_eq!(camel("no provider"), "NoProvider");
+}
+
+#[test]
+fn a_limit_that_another_constant_gives_is_asserted() {
+    let registry = Registry::parse(TEXT).unwrap();
+    assert_eq!(registry.tables[1].assertions(), "const _: () = assert!(Class::MAX == 4);\n");
+    assert!(!registry.tables[1].constants().unwrap().contains("CLASS"));
+}
+
+#[test]
+fn a_limit_without_a_value_or_with_that_of_another_is_a_problem() {
+    let problems = |from: &str, to: &str| {
+        let text = TEXT.replace(from, to);
+        let mut problems = Vec::new();
+        Registry::parse(&text).unwrap().check_limits(&mut problems);
+        problems
+    };
+    assert_eq!(problems("", ""), [""; 0]);
+    for (from, to, expected) in [
+        ("value = 1114112", "value = 1114113", "bodies of all: does not say 1,114,113"),
+        ("limits BODY_MAX", "limits BODY", "`as` is no"),
+        (", as = \"limits BODY_MAX\"", "", "neither a `value`"),
+        ("equals = \"Class::MAX\", ", "", "not asserted"),
+    ] {
+        let found = problems(from, to);
+        assert!(found.len() == 1 && found[0].contains(expected), "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn a_sentence_that_says_another_number_than_its_limit_is_a_problem() {
+    let problems = |sentence: &str| {
+        let sentences = [("ABC-1".to_owned(), sentence.to_owned())].into();
+        let mut problems = Vec::new();
+        Registry::parse(TEXT).unwrap().check_sentences(&sentences, &mut problems);
+        problems
+    };
+    assert_eq!(problems("It MUST NOT have more than 4 of 10 legs."), [""; 0]);
+    for other in ["14", "4,096", "2^4", "40", "4.5", "4 - 1", "four"] {
+        let found = problems(&format!("It MUST have {other}."));
+        assert!(
+            found.len() == 1 && found[0].contains("ABC-1 does not say 4"),
+            "{other}: {found:?}"
+        );
+    }
+    let found = problems("It MUST NOT have 4 legs or more than 8 hands.");
+    assert!(found.len() == 1 && found[0].contains("is 8, which ABC-1 says"), "{found:?}");
+    let mut none = Vec::new();
+    Registry::parse(TEXT).unwrap().check_sentences(&BTreeMap::new(), &mut none);
+    assert!(none[0].contains("ABC-1 is no requirement in force"), "{none:?}");
 }

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     limits::{
-        DEPTH_MAX, ENTRIES_MAX, EXTENSION_BYTES_MAX, MANIFEST_BYTES_MAX, PATH_BYTES_MAX,
-        TARGET_BYTES_MAX, TOTAL_BYTES_MAX,
+        DEPTH_MAX, ENTRIES_MAX, EXTENSION_BYTES_MAX, MANIFEST_BYTES_MAX, MODE_MAX, NANOS_MAX,
+        PATH_BYTES_MAX, TARGET_BYTES_MAX, TOTAL_BYTES_MAX,
     },
     path::{NameProblem, check_name},
     varint,
@@ -518,7 +518,7 @@ impl<'i> Cursor<'i> {
 
     fn mode(&mut self) -> Result<Mode, DecodeError> {
         let at = self.offset();
-        let bits = self.varint(0o777, Field::Mode)?;
+        let bits = self.varint(MODE_MAX.into(), Field::Mode)?;
         u16::try_from(bits).ok().and_then(Mode::new).ok_or(DecodeError {
             offset: at,
             field: Field::Mode,
@@ -534,7 +534,7 @@ impl<'i> Cursor<'i> {
         // Both are below 2^61, so the sum cannot overflow.
         let at = self.offset();
         let seconds = before + unzigzag(self.varint(varint::MAX, Field::Mtime)?);
-        let nanos = self.varint(999_999_999, Field::Mtime)?;
+        let nanos = self.varint(NANOS_MAX.into(), Field::Mtime)?;
         let mtime = u32::try_from(nanos).ok().and_then(|nanos| Mtime::new(seconds, nanos));
         mtime.map(Some).ok_or(DecodeError {
             offset: at,

@@ -3,6 +3,7 @@ use core::fmt;
 use samara_base::BlobId;
 
 use super::Extensions;
+use crate::limits::{MODE_MAX, NANOS_MAX};
 
 /// The nine permission bits `rwxrwxrwx`. The set-user-id, set-group-id and sticky bits never
 /// travel.
@@ -22,13 +23,13 @@ impl Mode {
     pub const fn from_st_mode(st_mode: u32) -> Self {
         //= rfcs/0004-chunking.md#coll-10
         //# An encoder MUST drop all bits of a mode but the nine permissions.
-        Self((st_mode & 0o777) as u16)
+        Self(st_mode as u16 & MODE_MAX)
     }
 
     /// The mode with these bits, or `None` above `0o777`.
     #[must_use]
     pub const fn new(bits: u16) -> Option<Self> {
-        if bits <= 0o777 { Some(Self(bits)) } else { None }
+        if bits <= MODE_MAX { Some(Self(bits)) } else { None }
     }
 
     /// The bits, at most `0o777`.
@@ -71,7 +72,7 @@ impl Mtime {
     /// The time, or `None` if `nanos` is a second or more or `seconds` is more than 2^60 away.
     #[must_use]
     pub const fn new(seconds: i64, nanos: u32) -> Option<Self> {
-        if nanos < 1_000_000_000 && seconds >= Self::SECONDS_MIN && seconds <= Self::SECONDS_MAX {
+        if nanos <= NANOS_MAX && seconds >= Self::SECONDS_MIN && seconds <= Self::SECONDS_MAX {
             Some(Self { seconds, nanos })
         } else {
             None

@@ -157,7 +157,7 @@ fn a_newer_version_says_so() {
 
 //= rfcs/0001-architecture.md#ticket-4
 //= type=test
-//# A reader MUST refuse a ticket of more than 4096 characters, blanks not counted.
+//# A reader MUST refuse a ticket of more than 4,096 characters, blanks not counted.
 #[test]
 fn the_length_limit_at_both_sides() {
     // Unknown odd fields fill the ticket up to the limit exactly.

@@ -33,7 +33,7 @@ pub(super) fn open(text: &str) -> Result<Vec<u8>, TicketError> {
             .map(|(at, letter)| (before + at + 1, letter))
     };
     //= rfcs/0001-architecture.md#ticket-4
-    //# A reader MUST refuse a ticket of more than 4096 characters, blanks not counted.
+    //# A reader MUST refuse a ticket of more than 4,096 characters, blanks not counted.
     if letters().nth(TICKET_TEXT_MAX).is_some() {
         return Err(TicketError::TooLong);
     }
