@@ -3,8 +3,7 @@
 
 use alloc::vec::Vec;
 
-/// The largest value. Unit: none.
-pub(crate) const MAX: u64 = (1 << 62) - 1;
+pub(crate) use crate::limits::VARINT_MAX as MAX;
 
 /// Appends `value`, which is at most [`MAX`].
 pub(crate) fn put(out: &mut Vec<u8>, value: u64) {

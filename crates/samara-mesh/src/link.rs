@@ -22,9 +22,9 @@ use core::{fmt, time::Duration};
 
 use bytes::BytesMut;
 use samara_base::PeerId;
-use samara_wire::{FRAME_BODY_MAX, FRAME_OVERHEAD_MAX, FrameDecoder};
+use samara_wire::{FRAME_BODY_MAX, FrameDecoder};
 // What the contract's types consist of, so that a driver needs this module and nothing below it.
-pub use samara_wire::{Encoded, FrameError, RawFrame};
+pub use samara_wire::{Encoded, FRAME_OVERHEAD_MAX, FrameError, REASON_MAX, RawFrame};
 
 /// Largest frame that any link carries: header, body and CRC. Unit: bytes.
 pub const FRAME_LEN_MAX: u32 = FRAME_BODY_MAX + FRAME_OVERHEAD_MAX;

@@ -14,7 +14,7 @@ use futures::{
     future::{BoxFuture, Shared, WeakShared},
 };
 use samara_base::PeerId;
-use samara_mesh::link::{DownReason, Encoded, Lane, LinkId, Outgoing};
+use samara_mesh::link::{DownReason, Encoded, Lane, LinkId, Outgoing, REASON_MAX};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
@@ -22,12 +22,6 @@ use crate::driver::{DialError, SendError};
 
 /// Both lanes, the more urgent first.
 pub(crate) const LANES: [Lane; 2] = [Lane::Control, Lane::Bulk];
-
-/// Longest reason that is told to a peer or kept from one. Unit: bytes.
-pub(crate) const REASON_MAX: usize = 256;
-
-/// What a frame has beside its body at most: kind, length and CRC-32. Unit: bytes.
-pub(crate) const FRAME_OVERHEAD: u32 = 16;
 
 /// Locks, and goes on if another thread panicked while it held the lock: every critical section in
 /// this crate leaves its data whole at each step.

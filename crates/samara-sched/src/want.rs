@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// One past the largest leaf of any blob.
-const LEAVES_END: u64 = 1 << 54;
+const LEAVES_END: u64 = leaves(u64::MAX);
 
 /// Names a want, within one [`Scheduler`](crate::Scheduler). Never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,11 @@ use alloc::vec::Vec;
 
 use bytes::{Buf, BufMut, Bytes};
 
-use crate::{EncodeError, FRAME_BODY_MAX, Field, varint};
+use crate::{
+    EncodeError, FRAME_BODY_MAX, Field,
+    limits::{CRC_LEN, HEADER_LEN_MAX},
+    varint,
+};
 
 /// One whole frame as up to three pieces, so that the payload of a DATA message is never copied.
 ///
@@ -105,8 +109,8 @@ impl Buf for Encoded {
     }
 }
 
-/// Bytes kept free in front of a body for the header: a kind of 8 and a length of 4 bytes.
-const ROOM: usize = 12;
+/// Bytes kept free in front of a body for the header.
+const ROOM: usize = HEADER_LEN_MAX;
 
 /// Builds a frame from its body's fields.
 #[derive(Debug)]
@@ -117,7 +121,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// A writer that need not grow for a body of `hint` bytes.
     pub(crate) fn new(hint: usize, crc: bool) -> Self {
-        let mut out = Vec::with_capacity(ROOM + hint + if crc { 4 } else { 0 });
+        let mut out = Vec::with_capacity(ROOM + hint + if crc { CRC_LEN } else { 0 });
         out.put_bytes(0, ROOM);
         Self { out }
     }

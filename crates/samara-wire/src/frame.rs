@@ -26,6 +26,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::{
     EncodeError, Encoded, FRAME_BODY_MAX, Field, FrameError,
     encoded::Writer,
+    limits::{CRC_LEN, HEADER_LEN_MIN},
     varint::{self, Flaw},
 };
 
@@ -50,12 +51,6 @@ impl RawFrame {
         Writer::new(0, crc).finish(self.kind, self.body.clone(), crc)
     }
 }
-
-/// Length of the CRC-32. Unit: bytes.
-const CRC_LEN: usize = 4;
-
-/// Length of the shortest header. Unit: bytes.
-const HEADER_LEN_MIN: usize = 2;
 
 /// A frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,15 @@ pub const FRAME_BODY_MIN: u32 = 128;
 /// Most bytes that a frame adds to its body: kind, length and CRC-32. Unit: bytes.
 pub const FRAME_OVERHEAD_MAX: u32 = 16;
 
+/// Length of the shortest header of a frame: kind and length. Unit: bytes.
+pub(crate) const HEADER_LEN_MIN: usize = 2;
+
+/// Length of the longest header of a frame: a kind of 8 and a length of 4 bytes. Unit: bytes.
+pub(crate) const HEADER_LEN_MAX: usize = 12;
+
+/// Length of the CRC-32. Unit: bytes.
+pub(crate) const CRC_LEN: usize = 4;
+
 /// Most runs in a range set. Unit: runs. Spec: RFC 0003 ENC-5.
 pub const RUNS_MAX: usize = 1024;
 
@@ -57,6 +66,7 @@ const _: () = assert!(
 const _: () = assert!(LEAVES_END_MAX == samara_base::leaves(u64::MAX));
 const _: () = assert!(LEAVES_END_MAX <= crate::varint::MAX);
 const _: () = assert!(KNOWN_RUNS_MAX <= RUNS_MAX);
+const _: () = assert!(FRAME_OVERHEAD_MAX as usize == HEADER_LEN_MAX + CRC_LEN);
 
 // registry wire-limits derived: begin
 const _: () = assert!(crate::varint::MAX == (1 << 62) - 1);

@@ -23,11 +23,8 @@ use crate::{
     node::{Inner, flatten},
     progress::{ImportProgress, Running},
     serve::Grant,
-    ticket::{Format, Provider, Secret, Ticket, TicketBuildError},
+    ticket::{ADDRESSES_MAX, Format, Provider, Secret, Ticket, TicketBuildError},
 };
-
-/// Addresses that a ticket names for one provider.
-const ADDRESSES_MAX: usize = 8;
 
 /// What was taken in.
 #[derive(Clone, Debug, PartialEq, Eq)]

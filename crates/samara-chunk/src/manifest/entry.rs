@@ -3,7 +3,7 @@ use core::fmt;
 use samara_base::BlobId;
 
 use super::Extensions;
-use crate::limits::{MODE_MAX, NANOS_MAX};
+use crate::limits::{MODE_MAX, MTIME_SECONDS_MAX, NANOS_MAX};
 
 /// The nine permission bits `rwxrwxrwx`. The set-user-id, set-group-id and sticky bits never
 /// travel.
@@ -65,9 +65,9 @@ pub struct Mtime {
 
 impl Mtime {
     /// Earliest representable second.
-    pub const SECONDS_MIN: i64 = -(1 << 60);
+    pub const SECONDS_MIN: i64 = -1 - Self::SECONDS_MAX;
     /// Latest representable second.
-    pub const SECONDS_MAX: i64 = (1 << 60) - 1;
+    pub const SECONDS_MAX: i64 = MTIME_SECONDS_MAX;
 
     /// The time, or `None` if `nanos` is a second or more or `seconds` is more than 2^60 away.
     #[must_use]

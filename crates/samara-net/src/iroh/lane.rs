@@ -12,7 +12,9 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use iroh::endpoint::{ReadExactError, RecvStream, SendStream, WriteError};
-use samara_mesh::link::{Encoded, FrameError, FrameReader, Lane, LinkEvent, RawFrame};
+use samara_mesh::link::{
+    Encoded, FRAME_OVERHEAD_MAX, FrameError, FrameReader, Lane, LinkEvent, RawFrame,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     sync::oneshot,
@@ -22,7 +24,7 @@ use tokio::{
 use super::tcp::{OFFER_LEN, Reading, Writing};
 use crate::{
     events::{CONTROL_SHARE, EventLimits, EventSink, events},
-    links::{FRAME_OVERHEAD, Handle, frame_len},
+    links::{Handle, frame_len},
 };
 
 /// Frames that a writer takes in hand at once: small ones up to this, or a single larger one. Unit:
@@ -273,7 +275,7 @@ async fn read<R: AsyncRead + Unpin>(
     //= rfcs/0001-architecture.md#link-7
     //# A driver MUST close a link whose peer sends what is not a frame or a frame above
     //# `frame_len_max`, without buffering more than `frame_len_max` bytes of it.
-    let body_max = frame_len_max.saturating_sub(FRAME_OVERHEAD);
+    let body_max = frame_len_max.saturating_sub(FRAME_OVERHEAD_MAX);
     let mut stripes: Vec<Stripe<R>> = streams
         .into_iter()
         .map(|stream| Stripe {

@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::BytesMut;
-use samara_mesh::link::{DownReason, Encoded, FrameReader, Lane, LinkEvent, LinkInfo, RawFrame};
+use samara_mesh::link::{
+    DownReason, Encoded, FRAME_OVERHEAD_MAX, FrameReader, Lane, LinkEvent, LinkInfo, RawFrame,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     time::{Instant, sleep_until, timeout},
@@ -13,7 +15,7 @@ use tokio::{
 use super::Path;
 use crate::{
     events::EventSink,
-    links::{FRAME_OVERHEAD, Handle, LANES, frame_len},
+    links::{Handle, LANES, frame_len},
 };
 
 /// What is on its way to the other end.
@@ -59,7 +61,7 @@ pub(super) async fn live(
     up: Option<oneshot::Sender<()>>,
 ) {
     let link = handle.link;
-    let body_max = info.frame_len_max.saturating_sub(FRAME_OVERHEAD);
+    let body_max = info.frame_len_max.saturating_sub(FRAME_OVERHEAD_MAX);
     if sink.send(LinkEvent::Up { link, info }).await.is_err() {
         return;
     }
