@@ -1,5 +1,16 @@
 use core::fmt;
 
+/// The numbers of the classes on the wire.
+mod code {
+    // registry classes: begin
+    pub(super) const CONTROL: u8 = 0;
+    pub(super) const MESSAGE: u8 = 1;
+    pub(super) const INTERACTIVE: u8 = 2;
+    pub(super) const BULK: u8 = 3;
+    pub(super) const PREFETCH: u8 = 4;
+    // registry classes: end
+}
+
 /// How urgent bytes are. Lower classes never delay higher ones by more than the frame in flight.
 ///
 /// Spec: RFC 0005, section "Priorities".
@@ -8,16 +19,16 @@ use core::fmt;
 #[expect(clippy::exhaustive_enums, reason = "the five classes are fixed by RFC 0005")]
 pub enum Class {
     /// Session control: credits, cancels, pings.
-    Control = 0,
+    Control = code::CONTROL,
     /// Small messages of the application.
-    Message = 1,
+    Message = code::MESSAGE,
     /// Somebody waits for these bytes: playback, a thumbnail, a manifest.
-    Interactive = 2,
+    Interactive = code::INTERACTIVE,
     /// Ordinary transfers.
     #[default]
-    Bulk = 3,
+    Bulk = code::BULK,
     /// Nobody asked yet.
-    Prefetch = 4,
+    Prefetch = code::PREFETCH,
 }
 
 impl Class {
@@ -29,11 +40,11 @@ impl Class {
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
-            0 => Some(Self::Control),
-            1 => Some(Self::Message),
-            2 => Some(Self::Interactive),
-            3 => Some(Self::Bulk),
-            4 => Some(Self::Prefetch),
+            code::CONTROL => Some(Self::Control),
+            code::MESSAGE => Some(Self::Message),
+            code::INTERACTIVE => Some(Self::Interactive),
+            code::BULK => Some(Self::Bulk),
+            code::PREFETCH => Some(Self::Prefetch),
             _ => None,
         }
     }

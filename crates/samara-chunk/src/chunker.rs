@@ -5,6 +5,8 @@ use std::vec::Vec;
 use fastcdc::v2020::{self, Normalization};
 use samara_base::ChunkId;
 
+use crate::limits::profile;
+
 /// How large chunks are: a profile of RFC 0004.
 ///
 /// Two peers share chunks only when they cut with the same profile, so there are few of them, and
@@ -38,10 +40,10 @@ impl ChunkerParams {
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
-            Self::Kib16 => 14,
-            Self::Kib32 => 15,
-            Self::Kib64 => 16,
-            Self::Kib256 => 18,
+            Self::Kib16 => profile::KIB16,
+            Self::Kib32 => profile::KIB32,
+            Self::Kib64 => profile::KIB64,
+            Self::Kib256 => profile::KIB256,
         }
     }
 
@@ -49,10 +51,10 @@ impl ChunkerParams {
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
-            14 => Some(Self::Kib16),
-            15 => Some(Self::Kib32),
-            16 => Some(Self::Kib64),
-            18 => Some(Self::Kib256),
+            profile::KIB16 => Some(Self::Kib16),
+            profile::KIB32 => Some(Self::Kib32),
+            profile::KIB64 => Some(Self::Kib64),
+            profile::KIB256 => Some(Self::Kib256),
             _ => None,
         }
     }

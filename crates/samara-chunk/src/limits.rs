@@ -7,12 +7,24 @@
 //! assert!(check_path(&vec![b'n'; limits::NAME_BYTES_MAX + 1]).is_err());
 //! ```
 
+// registry manifest-versions: begin
+/// The version of the manifest format that this crate reads and writes.
+pub const MANIFEST_VERSION: u8 = 1;
+// registry manifest-versions: end
+
+/// The numbers of the chunker's profiles.
+pub(crate) mod profile {
+    // registry chunk-profiles: begin
+    pub(crate) const KIB16: u8 = 14;
+    pub(crate) const KIB32: u8 = 15;
+    pub(crate) const KIB64: u8 = 16;
+    pub(crate) const KIB256: u8 = 18;
+    // registry chunk-profiles: end
+}
+
 // registry manifest-limits: begin
 /// Largest value of a varint.
 pub(crate) const VARINT_MAX: u64 = (1 << 62) - 1;
-
-/// The version of the manifest format that this crate reads and writes.
-pub const MANIFEST_VERSION: u8 = 1;
 
 /// Longest manifest. Unit: bytes.
 pub const MANIFEST_BYTES_MAX: u32 = 268_435_456;

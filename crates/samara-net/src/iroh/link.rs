@@ -15,7 +15,12 @@ use tokio::{
 };
 
 use super::{
-    IrohOptions, Shared, codes, failure,
+    IrohOptions, Shared,
+    codes::{
+        self,
+        stream::{self, CONTROL},
+    },
+    failure,
     lane::{self, Stop},
     tcp::{self, Expected, OFFER_LEN},
     upgrade::{Halves, Role, Traffic, upgrade},
@@ -30,12 +35,15 @@ pub(super) const CODE_PROTOCOL: VarInt = VarInt::from_u32(codes::PROTOCOL);
 /// Application code of a close because the bulk lane's TCP connection ended.
 pub(super) const CODE_TCP: VarInt = VarInt::from_u32(codes::TCP);
 
-/// Streams of the bulk lane. Fixed by the protocol version.
-pub(super) const STRIPES: u8 = 4;
+/// First bytes of the bulk lane's streams, in turn. Other values than these and [`CONTROL`] are
+/// refused.
+const BULK: [u8; 4] = [stream::BULK_0, stream::BULK_1, stream::BULK_2, stream::BULK_3];
 
-/// First byte of the control lane's stream. Those of the bulk lane have 1 to [`STRIPES`], in turn.
-/// Other values are refused.
-const CONTROL: u8 = 0;
+/// Streams of the bulk lane. Fixed by the protocol version.
+pub(super) const STRIPES: u8 = BULK.len() as u8;
+
+// The streams are kept in the order of their first bytes.
+const _: () = assert!(CONTROL == 0 && BULK[0] == 1 && BULK[3] == STRIPES);
 
 /// How often the path is looked at.
 const OBSERVE_EVERY: Duration = Duration::from_secs(1);
