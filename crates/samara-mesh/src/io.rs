@@ -325,15 +325,15 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// The code on the wire.
+    /// What the peer is told.
     #[must_use]
-    pub const fn code(self) -> u64 {
+    pub const fn code(self) -> CloseCode {
         match self {
-            Self::Done => 0,
-            Self::Version => 1,
-            Self::Protocol(_) => 2,
-            Self::TimedOut => 3,
-            Self::Shutdown => 4,
+            Self::Done => CloseCode::Done,
+            Self::Version => CloseCode::Version,
+            Self::Protocol(_) => CloseCode::Protocol,
+            Self::TimedOut => CloseCode::TimedOut,
+            Self::Shutdown => CloseCode::Shutdown,
         }
     }
 }

@@ -344,7 +344,7 @@ impl Session {
         }
         self.state = SessionState::Closed;
         let text = alloc::string::ToString::to_string(&reason);
-        let close = Message::Close(Close::new(CloseCode::from_code(reason.code()), &text));
+        let close = Message::Close(Close::new(reason.code(), &text));
         self.pipe.transmit(Lane::Control, &close, outputs);
         self.pipe.closed = true;
         outputs.push_back(Output::Close { link: self.pipe.link, reason });

@@ -69,8 +69,9 @@ impl State {
         if !lost.intersects(&node.range()) {
             return;
         }
-        let stored = self.tree.is_stored(node) && !self.has_entry_in(&node.range());
-        let one = self.entry(node).is_some() || stored && lost.contains_range(&node.range());
+        // What is all lost was all held, and so has no entry but its own.
+        let whole = self.tree.is_stored(node) && lost.contains_range(&node.range());
+        let one = whole || self.entry(node).is_some();
         match node.children() {
             Some((left, right)) if !one => {
                 self.cover(left, lost, nodes);

@@ -293,6 +293,29 @@ fn losses_stop_at_the_limit_of_a_frontier() {
 }
 
 #[test]
+fn what_completes_a_group_does_not_count_against_the_limit() {
+    let Receiver { mut verifier, outboard, data } = nearly_full(2_048);
+    let blob = Blob::new(vec![0; data.len()]);
+    // Two groups under one node, and eleven others: five nodes below the limit.
+    let pair = 65_536..65_568;
+    verifier.lose(outboard.as_slice(), &pair).unwrap();
+    for at in 2..13 {
+        let leaf = 65_520 + 32 * at;
+        verifier.lose(outboard.as_slice(), &(leaf..leaf + 1)).unwrap();
+    }
+    assert_eq!(verifier.nodes(), Verifier::NODES_MAX - 4);
+    // Both come in quarters, one of which is bad: four of eight stay.
+    let base = verifier.known().clone();
+    let proof = blob.encode(group(2), &pair, &base);
+    let mut data = blob.slice(&pair).to_vec();
+    data[16 << 10] ^= 1;
+    let verified =
+        verifier.verify(group(2), pair.start, &base, &proof, &data, &mut |_, _| ()).unwrap();
+    assert_eq!(verified.bad, RangeSet::from(pair.start + 16..pair.start + 20));
+    assert_eq!(verifier.nodes(), Verifier::NODES_MAX - 1);
+}
+
+#[test]
 fn open_nodes_merge_to_make_room_for_losses() {
     // The same with no good leaf among the 65,520: their values are not needed.
     let Receiver { mut verifier, outboard, .. } = nearly_full(1_024);

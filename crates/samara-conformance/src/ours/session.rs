@@ -198,7 +198,7 @@ impl Node {
                 }
                 Output::Close { reason, .. } => {
                     // After a CLOSE of the peer, too, the link is closed.
-                    self.closed = self.closed.or_else(|| Some(("node", reason.code())));
+                    self.closed = self.closed.or_else(|| Some(("node", reason.code().code())));
                 }
                 Output::Event(MeshEvent::ClosedByPeer { code, .. }) => {
                     self.closed = Some(("peer", code.code()));
