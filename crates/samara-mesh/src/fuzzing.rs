@@ -35,14 +35,19 @@ const OUTPUTS_MAX: usize = 100_000;
 /// If a property does not hold.
 pub fn session(data: &[u8]) {
     let mut now = Instant::from_micros(1);
-    let mut mesh = Mesh::new(MeshConfig::default(), 1);
+    let mut config = MeshConfig::default();
+    if data.len().is_multiple_of(2) {
+        // The least: a few frames use it up.
+        config.credit_bytes = 0;
+    }
+    let mut mesh = Mesh::new(config, 1);
     let peer = PeerId::from_bytes([2; 32]);
     let up = LinkEvent::Up { link: LINK, info: LinkInfo::reliable(peer, "fuzz") };
     mesh.handle_input(now, Input::Link(up));
     let mut spec = WantSpec::new(BlobId::from_bytes([7; 32]), [peer]);
     spec.size_max = 1 << 30;
     assert!(mesh.want(now, spec).is_ok(), "one want is not too many");
-    let mut closed = false;
+    let (mut closed, mut late) = (false, Vec::new());
     let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
     let mut buffer = BytesMut::from(data);
     let mut dice = data.iter().copied().cycle();
@@ -52,20 +57,37 @@ pub fn session(data: &[u8]) {
         let lane = if roll() % 2 == 0 { Lane::Control } else { Lane::Bulk };
         let frames = Vec::from([frame]);
         mesh.handle_input(now, Input::Link(LinkEvent::Frames { link: LINK, lane, frames }));
+        for input in late.drain(..) {
+            mesh.handle_input(now, input);
+        }
         mesh.handle_input(now, Input::Timeout);
-        answer(&mut mesh, now, &mut roll, &mut closed);
+        answer(&mut mesh, now, &mut roll, &mut closed, &mut late);
+    }
+    for input in late.drain(..) {
+        mesh.handle_input(now, input);
     }
     let reason = DownReason::Local;
     mesh.handle_input(now, Input::Link(LinkEvent::Down { link: LINK, reason }));
-    answer(&mut mesh, now, &mut roll, &mut closed);
+    answer(&mut mesh, now, &mut roll, &mut closed, &mut late);
+    for input in late {
+        mesh.handle_input(now, input);
+    }
+    assert_eq!(mesh.requests(), 0, "each request was answered, so none is remembered");
     assert_eq!(mesh.sessions().count(), 0, "nothing of the session is left");
 }
 
-/// Carries out what the mesh wants, as the dice say.
-fn answer(mesh: &mut Mesh, now: Instant, roll: &mut impl FnMut() -> u8, closed: &mut bool) {
+/// Carries out what the mesh wants, as the dice say. Some of what is written is written `late`.
+fn answer(
+    mesh: &mut Mesh,
+    now: Instant,
+    roll: &mut impl FnMut() -> u8,
+    closed: &mut bool,
+    late: &mut Vec<Input>,
+) {
     for _ in 0..OUTPUTS_MAX {
         let Some(output) = mesh.poll_output() else {
-            assert_eq!(mesh.requests(), 0, "each request was answered, so none is remembered");
+            let open = mesh.requests() - late.len();
+            assert_eq!(open, 0, "each request was answered, so none is remembered");
             return;
         };
         match output {
@@ -110,7 +132,12 @@ fn answer(mesh: &mut Mesh, now: Instant, roll: &mut impl FnMut() -> u8, closed: 
                         Ok(Accepted { good: all, bad: none, size_proven: roll().is_multiple_of(2) })
                     }
                 };
-                mesh.handle_input(now, Input::Written { token: write.token, result });
+                let input = Input::Written { token: write.token, result };
+                if roll().is_multiple_of(4) {
+                    late.push(input);
+                } else {
+                    mesh.handle_input(now, input);
+                }
             }
             Output::Dial { peer } => mesh.handle_input(now, Input::DialFailed { peer }),
             Output::Present { .. } | Output::Event(_) => {}
@@ -124,6 +151,7 @@ fn block(roll: &mut impl FnMut() -> u8) -> Result<Block, ServeError> {
         0 => Err(ServeError::Damaged(RangeSet::from(0..u64::from(roll())))),
         1 => Err(ServeError::Internal),
         2 => Err(ServeError::Busy),
+        3 => Err(ServeError::NotHeld(RangeSet::from(0..u64::from(roll())))),
         _ => Ok(Block { proof: Bytes::new(), data: Bytes::from_static(&[0; 16 * 1024]) }),
     }
 }

@@ -238,6 +238,8 @@ pub enum ServeError {
     Busy,
     /// These leaves were found damaged and will not be served again.
     Damaged(RangeSet),
+    /// These leaves are not here any more. The others are served.
+    NotHeld(RangeSet),
     /// Reading failed.
     Internal,
 }
@@ -327,7 +329,7 @@ pub enum CloseReason {
 impl CloseReason {
     /// What the peer is told.
     #[must_use]
-    pub const fn code(self) -> CloseCode {
+    pub const fn close_code(self) -> CloseCode {
         match self {
             Self::Done => CloseCode::Done,
             Self::Version => CloseCode::Version,

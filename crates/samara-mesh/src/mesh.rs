@@ -361,6 +361,8 @@ impl Mesh {
                 return Err(CloseReason::Protocol("DATA for a want that was never made"));
             }
             session.bulk_done(bytes, &mut self.outputs);
+            // It comes late, but it says how fast the link is.
+            self.scheduler.arrived_late(self.now, SourceId(link.0), bytes);
             return Ok(());
         };
         self.scheduler.arrived(self.now, arrival.request, arrival.leaves, bytes);

@@ -266,16 +266,20 @@ impl Server {
                 let found = damaged.within(&slot.range);
                 let damaged = if found.is_empty() { slot.range.clone().into() } else { found };
                 serve.damaged = serve.damaged.union(&damaged);
-                // What was issued after this block was proven on top of it: read it again.
-                serve.issued = serve.sent.clone();
-                self.ready.insert((serve.class, slot.want));
-                self.drop_slots(slot.want);
+                self.read_again(slot.want);
                 return;
             }
             ServeError::Damaged(_) => EndCode::Damaged,
+            ServeError::NotHeld(gone) if !slot.range.is_empty() => {
+                if let Some((_, held)) = &mut serve.opened {
+                    *held = held.difference(&gone).difference(&slot.range.clone().into());
+                }
+                self.read_again(slot.want);
+                return;
+            }
             //= rfcs/0007-transfer.md#xfer-15
             //# A source MUST answer a WANT for a blob that it does not hold and a WANT for a blob to which the peer has no right with the same END.
-            ServeError::Unavailable => EndCode::Unavailable,
+            ServeError::Unavailable | ServeError::NotHeld(_) => EndCode::Unavailable,
             ServeError::Busy => EndCode::Busy,
             ServeError::Internal => EndCode::Internal,
         };
@@ -283,6 +287,14 @@ impl Server {
         let retry = (code == EndCode::Busy).then_some(100);
         self.drop_want(slot.want);
         end(slot.want, code, missing, retry, serving);
+    }
+
+    /// A block was left out: what was issued after it was proven on top of it.
+    fn read_again(&mut self, number: u64) {
+        let Some(serve) = self.wants.get_mut(&number) else { return };
+        serve.issued = serve.sent.clone();
+        self.ready.insert((serve.class, number));
+        self.drop_slots(number);
     }
 
     fn read_ahead(&mut self, serving: &mut Serving<'_>) -> bool {

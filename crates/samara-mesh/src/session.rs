@@ -259,10 +259,10 @@ impl Session {
     //= rfcs/0005-session.md#sess-8
     //# A peer MUST close a session on which DATA arrives beyond the credit that it granted.
     pub(crate) fn bulk_in(&mut self, bytes: u64) -> Result<(), CloseReason> {
-        self.received += bytes;
-        if self.received > self.granted {
+        if bytes > self.granted - self.received {
             return Err(CloseReason::Protocol("DATA beyond the credit"));
         }
+        self.received += bytes;
         Ok(())
     }
 
@@ -280,8 +280,10 @@ impl Session {
 
     /// Grants the whole window again if that is worth a frame, or if the peer may wait for it.
     //= rfcs/0005-session.md#sess-13
-    //# A peer MUST send CREDIT when it has dealt with all DATA that came and what is left of the credit
-    //# is less than a quarter of its first credit, or than a group of its WANT with the longest proof.
+    //# A peer MUST grant again, up to its first credit beyond what it has dealt with, when it has
+    //# dealt with all DATA that came and what is left of the credit is less than a quarter of its
+    //# first credit, or than the largest group that it has asked for on the session with the
+    //# longest proof.
     fn grant(&mut self, outputs: &mut VecDeque<Output>) {
         let total = self.processed + self.credit_window;
         let more = total - self.granted;
@@ -344,7 +346,7 @@ impl Session {
         }
         self.state = SessionState::Closed;
         let text = alloc::string::ToString::to_string(&reason);
-        let close = Message::Close(Close::new(reason.code(), &text));
+        let close = Message::Close(Close::new(reason.close_code(), &text));
         self.pipe.transmit(Lane::Control, &close, outputs);
         self.pipe.closed = true;
         outputs.push_back(Output::Close { link: self.pipe.link, reason });

@@ -474,3 +474,24 @@ fn thousands_of_small_blobs_all_arrive() {
     assert_eq!(world.node(source).mesh.serving(), 0, "every want was ended");
     assert!(world.node(source).closes.is_empty() && world.node(getter).closes.is_empty());
 }
+
+#[test]
+fn two_slow_links_deliver_instead_of_being_left_for_each_other() {
+    // A group takes longer on its way than a source may be silent before anything is known of it.
+    for rate in [4_000, 10_000, 13_000, 20_000] {
+        for peers in [1, 2] {
+            let mut world = World::with_rate(rate);
+            let (getter, sources) = (world.add(1), [world.add(2), world.add(1 + peers)]);
+            let data = blob(200_000);
+            let id = sources.map(|source| world.hold(source, &data))[0];
+            for source in sources {
+                world.connect(getter, source);
+            }
+            let want = world.want(getter, WantSpec::new(id, sources));
+            let verdict = world.verdict(getter, want, 2 * MINUTE);
+            assert_eq!(verdict, Some(Verdict::Complete), "{rate} bytes/s, {peers} peers");
+            let arrived = world.node(getter).arrived;
+            assert!(arrived < 4 * 200_000, "{rate} bytes/s, {peers} peers: {arrived} bytes");
+        }
+    }
+}

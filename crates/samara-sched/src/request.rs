@@ -93,3 +93,11 @@ pub(crate) struct InFlight {
     /// Nothing more will come: the source said so, went away, or was cancelled.
     pub(crate) ended: bool,
 }
+
+impl InFlight {
+    /// Whether it may still bring something. One of which everything has come and been verified may
+    /// not: a source that keeps its END back does not keep back the verdict.
+    pub(crate) fn brings(&self) -> bool {
+        !self.open.is_empty() || !self.arrived.is_empty()
+    }
+}

@@ -16,6 +16,7 @@ use crate::{
 
 mod assign;
 mod judge;
+mod wait;
 
 use assign::charge;
 
@@ -305,6 +306,13 @@ impl Scheduler {
         }
         if let Some(source) = self.sources.get_mut(&flight.source) {
             source.arrived(bytes, now, &self.limits);
+        }
+    }
+
+    /// Something arrived of a request that is over. Unit of `bytes`: bytes.
+    pub fn arrived_late(&mut self, now: Instant, source: SourceId, bytes: u64) {
+        if let Some(source) = self.sources.get_mut(&source) {
+            source.measure(bytes, now, &self.limits);
         }
     }
 

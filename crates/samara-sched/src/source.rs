@@ -2,10 +2,12 @@ use core::time::Duration;
 
 use samara_base::{Instant, PeerId};
 
-use crate::limits::SchedulerLimits;
+use crate::limits::{STALL_PAUSE_MAX, STALL_PAUSE_MIN, SchedulerLimits};
 
 /// Least span over which a rate is measured; shorter ones measure the batching, not the link.
 const RATE_SPAN: Duration = Duration::from_millis(20);
+/// After so long few bytes are a measurement too: the link is slow.
+const RATE_SPAN_SLOW: Duration = Duration::from_secs(1);
 
 /// A live session with a peer, and what was measured of it.
 #[derive(Debug)]
@@ -24,6 +26,9 @@ pub(crate) struct Source {
     /// Last time that anything arrived or a request was sent into an empty pipe.
     pub(crate) alive: Instant,
     pub(crate) stalled: bool,
+    /// When to try it again after it stalled, and how long after the next time.
+    retry: Instant,
+    pause: Duration,
     span_start: Instant,
     span_bytes: u64,
     /// Whether the window was the limit in this span.
@@ -47,6 +52,8 @@ impl Source {
             rtt: None,
             alive: now,
             stalled: false,
+            retry: now,
+            pause: STALL_PAUSE_MIN,
             span_start: now,
             span_bytes: 0,
             limited: false,
@@ -70,15 +77,22 @@ impl Source {
         self.requests += 1;
     }
 
-    /// Measures: bytes have come in, proven or not.
+    /// Bytes have come in, proven or not.
     //= rfcs/0007-transfer.md#xfer-8
     //# A getter MUST bound the bytes that it has requested from a source and not yet accepted by a window derived from the rate measured on that source.
     pub(crate) fn arrived(&mut self, bytes: u64, now: Instant, limits: &SchedulerLimits) {
-        self.alive = now;
         self.stalled = false;
+        self.pause = STALL_PAUSE_MIN;
+        self.measure(bytes, now, limits);
+    }
+
+    /// Measures what has come in late as well: it says how fast the link is, not that the source is in
+    /// time.
+    pub(crate) fn measure(&mut self, bytes: u64, now: Instant, limits: &SchedulerLimits) {
+        self.alive = now;
         self.span_bytes += bytes;
         let span = now.saturating_since(self.span_start);
-        if span < RATE_SPAN || self.span_bytes < self.window / 4 {
+        if span < RATE_SPAN || (self.span_bytes < self.window / 4 && span < RATE_SPAN_SLOW) {
             return;
         }
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
@@ -99,6 +113,22 @@ impl Source {
             self.window = target.max(limits.window_bytes_min);
         } else if core::mem::take(&mut self.limited) {
             self.window = target.min(self.window.saturating_mul(2)).min(limits.window_bytes_max);
+        }
+    }
+
+    /// It was silent for too long.
+    pub(crate) fn stall(&mut self, now: Instant) {
+        self.stalled = true;
+        self.retry = now + self.pause;
+        self.pause = (self.pause * 2).min(STALL_PAUSE_MAX);
+    }
+
+    /// Tries it again, carefully, if it stalled long ago or `idle`, which is: nothing is asked of
+    /// anybody. Nothing may be asked of it.
+    pub(crate) fn try_again(&mut self, now: Instant, idle: bool, limits: &SchedulerLimits) {
+        if idle || now >= self.retry {
+            self.stalled = false;
+            self.window = limits.window_bytes_min;
         }
     }
 

@@ -215,7 +215,7 @@ pub(crate) struct Want {
     pub(crate) waiting: Option<Waiting>,
     /// Last time that a source was reachable or bytes were accepted.
     pub(crate) reachable: Instant,
-    /// When something came of it last, or when it was asked for after nobody could be.
+    /// When something of it came last, or when, with nothing in flight, it was asked for.
     pub(crate) heard: Instant,
     /// Since when every source has said that it cannot deliver.
     pub(crate) hopeless: Option<Instant>,

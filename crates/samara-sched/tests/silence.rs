@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use samara_base::{BlobId, Instant, PeerId, RangeSet};
 use samara_sched::{
-    Event, Output, RequestId, Scheduler, SchedulerLimits, SourceId, Verdict, Waiting, WantId,
-    WantSpec,
+    EndCause, Event, Output, RequestId, Scheduler, SchedulerLimits, SourceId, Verdict, Waiting,
+    WantId, WantSpec,
 };
 
 /// Three groups are asked of a source; all have come and been verified, the second as false. No END.
@@ -55,7 +56,7 @@ fn an_end_that_never_comes_holds_up_no_verdict() {
     };
     assert_eq!(missing, RangeSet::from(16..32));
     // And when it comes after all, it changes nothing.
-    scheduler.ended(later, request, samara_sched::EndCause::Done, &RangeSet::new());
+    scheduler.ended(later, request, EndCause::Done, &RangeSet::new());
     assert_eq!(verdict(&mut scheduler), None);
 }
 
@@ -109,7 +110,9 @@ fn a_want_that_is_asked_over_two_silent_links_in_turn_waits_for_the_link() {
         asked.push(request.source.0);
     });
     assert_eq!(named, [(3000, Some(Waiting::Link))], "once, and it stays");
-    assert!(asked.starts_with(&[1, 2]) && asked.len() >= 4, "in turn: {asked:?}");
+    // What is tried again is asked in smaller pieces.
+    asked.dedup();
+    assert_eq!(asked, [1, 2, 1], "back to the first after a pause");
     assert_eq!(scheduler.status(want).unwrap().waiting, Some(Waiting::Link));
 }
 
@@ -137,18 +140,23 @@ fn a_want_whose_source_answers_another_waits_for_the_budget() {
     scheduler.source_down(now, SourceId(2));
     let peer = PeerId::from_bytes([2; 32]);
     let mut spec = WantSpec::new(BlobId::from_bytes([8; 32]), [peer]);
-    spec.size = Some(64 * 1024);
+    spec.size = Some(32 << 20);
     let other = scheduler.want(now, spec).unwrap();
-    let (mut told, mut request) = (Vec::new(), None);
-    for _ in 0..10 {
-        // A leaf per second of the other want.
-        let named = reasons(&mut scheduler, &mut now, 900, |_, _, asked| {
-            if asked.want == other {
-                request = Some(asked.id);
+    let (mut told, mut requests) = (Vec::new(), VecDeque::new());
+    for _ in 0..100 {
+        // A request of the other want every 100 ms.
+        let named = reasons(&mut scheduler, &mut now, 0, |_, _, request| {
+            if request.want == other {
+                requests.push_back(request.clone());
             }
         });
-        scheduler.arrived(now, request.unwrap(), 0..1, 1024);
         told.extend(named.into_iter().map(|(_, reason)| reason));
+        let request = requests.pop_front().unwrap();
+        for run in request.ranges.runs() {
+            scheduler.arrived(now, request.id, run.clone(), 1024 * (run.end - run.start));
+        }
+        scheduler.accepted(now, request.id, &request.ranges, &RangeSet::new(), false);
+        scheduler.ended(now, request.id, EndCause::Done, &RangeSet::new());
     }
     assert_eq!(told, [Some(Waiting::Budget)]);
     assert_eq!(scheduler.status(silent).unwrap().waiting, Some(Waiting::Budget));

@@ -427,7 +427,6 @@ impl Complete {
         }
         let span = prover.span(range);
         self.check_held(&span)?;
-        self.check_unchanged(inner)?;
         let data = self.read_held(inner, &span)?;
         //= rfcs/0009-store.md#store-13
         //# A store MUST verify every byte against the blob's id before it hands the byte out.
@@ -449,7 +448,6 @@ impl Complete {
             None => tree.root().range(),
         };
         self.check_held(&span)?;
-        self.check_unchanged(inner)?;
         let data = self.read_held(inner, &span)?;
         let damaged = match &self.prover {
             Some(prover) => prover.check(&self.outboard, &span, &data),
@@ -465,7 +463,8 @@ impl Complete {
 
     /// As [`read`](Self::read), of a blob that may have been removed since it was opened.
     fn read_held(&self, inner: &Inner, span: &Range<u64>) -> Result<Bytes, ReadError> {
-        match self.read(inner, span) {
+        // What was unshared may be edited: that is no change of what is held.
+        match self.check_unchanged(inner).and_then(|()| self.read(inner, span)) {
             Ok((data, _)) => Ok(data),
             Err(error) => Err(self.removed(inner, span.clone().into()).unwrap_or(error)),
         }
@@ -477,7 +476,8 @@ impl Complete {
         match inner.blob_row(self.id) {
             Ok(Some(row)) if self.reads_from(&row) => None,
             Ok(_) => Some(ReadError::NotHeld { missing }),
-            Err(error) => Some(error.into()),
+            // What went wrong with the read itself says more.
+            Err(_) => None,
         }
     }
 
@@ -503,10 +503,8 @@ impl Complete {
             _ => return ReadError::Range,
         };
         // A file that was being written to while it was read is changed, not damaged.
-        if let Err(error) = self.check_unchanged(inner) {
-            return error;
-        }
-        if let Some(error) = self.removed(inner, ranges.clone()) {
+        let changed = self.check_unchanged(inner).err();
+        if let Some(error) = self.removed(inner, ranges.clone()).or(changed) {
             return error;
         }
         {

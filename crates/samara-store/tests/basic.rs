@@ -481,3 +481,22 @@ fn a_reader_of_what_was_removed_with_its_segment_says_that_it_is_not_held() {
         assert!(matches!(sent, Err(ReadError::NotHeld { .. })), "{size}: {sent:?}");
     }
 }
+
+#[test]
+fn a_reader_of_a_file_that_was_unshared_and_edited_says_that_it_is_not_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let store = Store::open(&dir.path().join("store"), options()).unwrap();
+    let root = store.root(&out).unwrap();
+    let holder = Holder::new(bytes(100_000, 7));
+    fs::write(out.join("f"), &holder.data).unwrap();
+    store.share_in_place(root, b"f", &mut |_| ()).unwrap();
+    let reader = store.reader(&holder.id).unwrap().unwrap();
+    assert!(store.remove(&holder.id).unwrap());
+    fs::write(out.join("f"), b"something else").unwrap();
+    let read = reader.read(0..1024);
+    assert!(matches!(read, Err(ReadError::NotHeld { .. })), "{read:?}");
+    let sent = reader.encode(GroupLog2::KIB16, &(0..16), &RangeSet::new());
+    assert!(matches!(sent, Err(ReadError::NotHeld { .. })), "{sent:?}");
+}

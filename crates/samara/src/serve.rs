@@ -152,7 +152,7 @@ impl Server {
             // Whatever the file is now, it is not this blob: as damaged as can be.
             ReadError::Changed { .. } => ServeError::Damaged(RangeSet::from(0..u64::MAX)),
             // Removed, or lost, since it was looked up. Nothing was found damaged by this read.
-            ReadError::NotHeld { .. } => ServeError::Unavailable,
+            ReadError::NotHeld { missing } => ServeError::NotHeld(missing.clone()),
             _ => ServeError::Internal,
         }
     }
@@ -179,7 +179,7 @@ mod tests {
 
         assert!(store.remove(&id).unwrap());
         store.checkpoint().unwrap();
-        assert_eq!(read(), Err(ServeError::Unavailable));
+        assert_eq!(read(), Err(ServeError::NotHeld(RangeSet::from(0..64))));
         assert_eq!(server.reader(&id).err(), Some(ServeError::Unavailable));
     }
 }

@@ -38,6 +38,9 @@ impl Registry {
                     }
                     None => {}
                 }
+                if cell("equals").is_some() && row.value.is_none() {
+                    problem("`equals` without a `value`");
+                }
                 if cell("derived").is_some()
                     && (cell("equals").is_none() || table.derived.is_none())
                 {

@@ -198,7 +198,8 @@ impl Node {
                 }
                 Output::Close { reason, .. } => {
                     // After a CLOSE of the peer, too, the link is closed.
-                    self.closed = self.closed.or_else(|| Some(("node", reason.code().code())));
+                    self.closed =
+                        self.closed.or_else(|| Some(("node", reason.close_code().code())));
                 }
                 Output::Event(MeshEvent::ClosedByPeer { code, .. }) => {
                     self.closed = Some(("peer", code.code()));

@@ -6,6 +6,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 use samara_base::{BlobId, LEAF_BYTES, RangeSet, leaves};
+use samara_wire::PROOF_MAX;
 
 use crate::io::{
     Accepted, Block, OpenRequest, Opened, ReadRequest, ServeError, WriteError, WriteRequest,
@@ -32,7 +33,7 @@ pub(super) enum Malice {
 
 /// A blob as far as it is here.
 #[derive(Clone, Debug, Default)]
-struct Copy {
+struct Stored {
     /// Under which it was verified. Unit: bytes.
     size: u64,
     size_proven: bool,
@@ -43,7 +44,7 @@ struct Copy {
 /// The store of a node.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
-    copies: [Copy; SIZES.len()],
+    blobs: [Stored; SIZES.len()],
     pub(super) malice: Malice,
     /// What it says of the size of everything, for as long as its links last. Unit: bytes.
     pub(super) claim: Option<u64>,
@@ -66,47 +67,57 @@ pub(super) fn index(blob: &BlobId) -> usize {
 /// Stands for the proof that the leaves from `first` on are those of a blob of this size, for
 /// somebody who has all of `base`.
 fn proof(at: usize, size: u64, range: &Range<u64>, base: &RangeSet) -> Bytes {
-    // As long as one node of a tree.
+    // As long as one node of a tree, or as proofs get.
     let words = [at as u64, size, range.start, range.end, base.total(), base.end(), 0, 0];
-    words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>().into()
+    let mut proof: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    if range.start.is_multiple_of(3) {
+        proof.resize(PROOF_MAX, 0);
+    }
+    proof.into()
 }
 
 impl Disk {
     /// Gives the node leaves of a blob.
     pub(super) fn put(&mut self, at: usize, range: Range<u64>) {
-        let copy = &mut self.copies[at];
-        copy.size = SIZES[at];
-        copy.size_proven = true;
-        copy.held.insert(range);
+        let stored = &mut self.blobs[at];
+        stored.size = SIZES[at];
+        stored.size_proven = true;
+        stored.held.insert(range);
     }
 
     /// Takes from the node what it thinks it has.
     pub(super) fn damage(&mut self, at: usize, leaf: u64) {
         self.disturbed = true;
-        let copy = &mut self.copies[at];
-        copy.damaged = copy.held.within(&(leaf..leaf + 1));
+        let stored = &mut self.blobs[at];
+        stored.damaged = stored.held.within(&(leaf..leaf + 1));
+    }
+
+    /// Takes from the node what it knows to be gone.
+    pub(super) fn lose(&mut self, at: usize, leaves: Range<u64>) {
+        self.disturbed = true;
+        self.blobs[at].held.remove(leaves);
     }
 
     pub(super) fn mend(&mut self) {
-        for copy in &mut self.copies {
-            copy.damaged = RangeSet::new();
+        for stored in &mut self.blobs {
+            stored.damaged = RangeSet::new();
         }
     }
 
     /// What is verified, and the size under which it is.
     pub(super) fn held(&self, at: usize) -> (&RangeSet, u64) {
-        (&self.copies[at].held, self.copies[at].size)
+        (&self.blobs[at].held, self.blobs[at].size)
     }
 
     pub(super) fn open(&self, request: &OpenRequest) -> Result<Opened, ServeError> {
         let at = index(&request.blob);
-        let copy = &self.copies[at];
+        let stored = &self.blobs[at];
         let (size, held) = match self.claim {
             _ if self.malice == Malice::Refuse => return Err(ServeError::Unavailable),
             Some(claim) => (claim, RangeSet::from(0..leaves(claim))),
             // What may turn out to have another size is not for others.
-            None if !copy.size_proven => return Err(ServeError::Unavailable),
-            None => (copy.size, copy.held.clone()),
+            None if !stored.size_proven => return Err(ServeError::Unavailable),
+            None => (stored.size, stored.held.clone()),
         };
         let first = request.first_block(size, &held).map(|range| {
             let block = self.block(at, &range, &request.base);
@@ -120,10 +131,15 @@ impl Disk {
     }
 
     fn block(&self, at: usize, range: &Range<u64>, base: &RangeSet) -> Result<Block, ServeError> {
-        let size = self.claim.unwrap_or(self.copies[at].size);
-        let damaged = self.copies[at].damaged.within(range);
+        let stored = &self.blobs[at];
+        let size = self.claim.unwrap_or(stored.size);
+        let damaged = stored.damaged.within(range);
         if !damaged.is_empty() {
             return Err(ServeError::Damaged(damaged));
+        }
+        let gone = RangeSet::from(range.clone()).difference(&stored.held);
+        if self.claim.is_none() && !gone.is_empty() {
+            return Err(ServeError::NotHeld(gone));
         }
         // Before a node has heard that its links are gone, it may ask for what it said on them.
         let bytes = (range.end * LEAF_BYTES).min(size).checked_sub(range.start * LEAF_BYTES);
@@ -149,15 +165,15 @@ impl Disk {
             return Err(WriteError::Local);
         }
         let at = index(&request.blob);
-        let copy = &mut self.copies[at];
-        if copy.size != request.size {
-            if copy.size_proven {
+        let stored = &mut self.blobs[at];
+        if stored.size != request.size {
+            if stored.size_proven {
                 return Err(WriteError::NotProven);
             }
-            *copy = Copy { size: request.size, ..Copy::default() };
+            *stored = Stored { size: request.size, ..Stored::default() };
         }
         let range = request.first_leaf..request.first_leaf + leaves(request.data.len() as u64);
-        let known = request.base.difference(&copy.held).is_empty();
+        let known = request.base.difference(&stored.held).is_empty();
         let whole = request.data.len() as u64
             == (range.end * LEAF_BYTES).min(SIZES[at]).saturating_sub(range.start * LEAF_BYTES);
         let proven = request.proof == proof(at, SIZES[at], &range, &request.base);
@@ -170,8 +186,8 @@ impl Disk {
             bad.insert(range.start..range.end.min(range.start + request.group.leaves()));
         }
         let good = RangeSet::from(range.clone()).difference(&bad);
-        copy.held = copy.held.union(&good);
-        copy.size_proven |= good.contains(leaves(SIZES[at]) - 1);
-        Ok(Accepted { good, bad, size_proven: copy.size_proven })
+        stored.held = stored.held.union(&good);
+        stored.size_proven |= good.contains(leaves(SIZES[at]) - 1);
+        Ok(Accepted { good, bad, size_proven: stored.size_proven })
     }
 }

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use samara_base::{GroupLog2, PeerId, RangeSet, leaves};
-use samara_wire::{Data, Message, Want};
+use samara_wire::{Data, Message, PROOF_MAX, Want};
 
 use crate::link::LinkId;
 
@@ -22,6 +22,10 @@ struct Asked {
 struct End {
     hello: bool,
     closed: bool,
+    /// Credit that its own HELLO has granted.
+    window: u64,
+    /// Credit that the HELLO which has reached it has granted.
+    first: u64,
     /// Bulk bytes that it may send, by the frames that have reached it.
     granted: u64,
     used: u64,
@@ -40,7 +44,10 @@ impl Wire {
         // Only what the other side grants counts on arrival.
         let end = self.ends.entry((link, to)).or_default();
         match message {
-            Message::Hello(hello) => end.granted = end.granted.max(hello.credit),
+            Message::Hello(hello) => {
+                end.first = hello.credit;
+                end.granted = end.granted.max(hello.credit);
+            }
             Message::Credit(credit) => end.granted = end.granted.max(credit.total),
             _ => {}
         }
@@ -58,14 +65,15 @@ impl Wire {
         assert_eq!(end.hello, !hello, "HELLO comes first, and once: {message:?}");
         end.hello = true;
         match message {
+            Message::Hello(hello) => end.window = hello.credit,
             Message::Want(want) => end.want(want),
             Message::Cancel(cancel) => assert!(end.wants.contains_key(&cancel.want)),
             Message::Close(_) => end.closed = true,
             Message::Data(data) => {
                 end.used += data.bulk_len();
-                let (used, granted) = (end.used, end.granted);
+                let (used, granted, first) = (end.used, end.granted, end.first);
                 assert!(used <= granted, "{used} bytes under a credit of {granted}");
-                self.asked(link, other, data.want).data(data);
+                self.asked(link, other, data.want).data(data, first);
             }
             Message::Have(have) => {
                 let asked = self.asked(link, other, have.want);
@@ -104,6 +112,8 @@ impl Wire {
 
 impl End {
     fn want(&mut self, want: &Want) {
+        let group = want.group.bytes() + PROOF_MAX as u64;
+        assert!(group <= self.window, "{group} bytes do not fit a credit of {}", self.window);
         for run in want.ranges.runs() {
             let whole = |at: u64| at.is_multiple_of(want.group.leaves());
             assert!(whole(run.start) && whole(run.end), "whole groups: {want:?}");
@@ -121,7 +131,13 @@ impl End {
 }
 
 impl Asked {
-    fn data(&mut self, data: &Data) {
+    /// `first`: the credit that the getter granted in HELLO.
+    fn data(&mut self, data: &Data, first: u64) {
+        let bytes = data.data.len() as u64;
+        if bytes > self.group.bytes() {
+            let most = bytes + PROOF_MAX as u64;
+            assert!(most <= first / 4, "several groups of {bytes} bytes under a credit of {first}");
+        }
         let range = data.first..data.first + leaves(data.data.len() as u64);
         assert!(!self.ended, "DATA after END");
         assert!(data.first.is_multiple_of(self.group.leaves()), "whole groups");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use samara_base::{BlobId, GroupLog2, RangeSet};
 use samara_mesh::{
     MeshConfig,
-    io::{Accepted, Input, Output, ServeError},
+    io::{Accepted, Input, Output, ServeError, WriteError},
     link::{Lane, LinkEvent},
 };
 use samara_sched::WantSpec;
@@ -65,8 +65,16 @@ fn data_beyond_the_credit_closes() {
         |first, bytes| Data { want, first, proof: Bytes::new(), data: vec![0; bytes].into() };
     script.hear(data(0, 64 << 10));
     assert_eq!(script.closed, None, "exactly the credit");
+    let write = script.outputs.iter().find_map(|output| match output {
+        Output::Write(write) => Some(write.token),
+        _ => None,
+    });
     script.hear(data(64, 64 << 10));
     assert!(script.protocol_violation());
+    // What is stored after that gives no more credit, and does no harm.
+    let said = script.said.len();
+    script.input(Input::Written { token: write.unwrap(), result: Err(WriteError::NotProven) });
+    assert_eq!(script.said.len(), said);
 }
 
 //= rfcs/0005-session.md#sess-10
@@ -146,8 +154,10 @@ fn granted(script: &Script) -> Option<u64> {
 
 //= rfcs/0005-session.md#sess-13
 //= type=test
-//# A peer MUST send CREDIT when it has dealt with all DATA that came and what is left of the credit is less than a
-//# quarter of its first credit, or than a group of its WANT with the longest proof.
+//# A peer MUST grant again, up to its first credit beyond what it has dealt with, when it has
+//# dealt with all DATA that came and what is left of the credit is less than a quarter of its
+//# first credit, or than the largest group that it has asked for on the session with the longest
+//# proof.
 #[test]
 fn there_is_credit_for_the_next_group() {
     let window = 80 << 10;

@@ -168,7 +168,7 @@ pub(crate) fn one_group(fill: u8) -> Result<Opened, ServeError> {
     Ok(Opened { size: 16 * 1024, held: RangeSet::from(0..16), first: Some((0..16, Ok(block))) })
 }
 
-/// Serves want 0 with a block of 1,000 bytes whenever the mesh asks.
+/// Serves want 0 with a block of one group whenever the mesh asks.
 pub(crate) fn serve(script: &mut Script) {
     for output in core::mem::take(&mut script.outputs) {
         let block = || Block { proof: Bytes::new(), data: vec![0; 16 * 1024].into() };

@@ -59,7 +59,9 @@ impl Scheduler {
         let request = RequestId(self.next_id());
         let Some(want) = self.wants.get_mut(&id) else { return false };
         want.assigned = want.assigned.union(&ranges);
-        if want.requests.is_empty() && want.waiting != Some(Waiting::Link) {
+        // From here on its source has time to answer; unless others had it before, and did not.
+        let brings = |id| self.requests.get(id).is_some_and(InFlight::brings);
+        if !want.requests.iter().any(brings) && want.waiting != Some(Waiting::Link) {
             want.heard = now;
         }
         want.requests.push(request);

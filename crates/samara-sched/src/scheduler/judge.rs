@@ -1,4 +1,4 @@
-//! Blame, time-outs, waiting reasons and verdicts.
+//! Blame, time-outs and verdicts.
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
@@ -7,9 +7,7 @@ use samara_base::{Instant, PeerId, RangeSet};
 use super::{Event, Output, Scheduler, assign::offered};
 use crate::{
     limits::{LIARS_MAX, SchedulerLimits},
-    request::{InFlight, SourceId},
-    source::Source,
-    verdict::{Blame, Fault, Verdict, Waiting},
+    verdict::{Blame, Fault, Verdict},
     want::{Standing, Want, WantId},
 };
 
@@ -75,18 +73,15 @@ impl Scheduler {
     /// Takes work from sources that have gone silent, if somebody else can do it.
     pub(super) fn look_at_stalls(&mut self, now: Instant) {
         let mut stalled = Vec::new();
+        let idle = self.sources.values().all(|source| source.in_flight == 0);
         for (id, source) in &mut self.sources {
             if source.stall_at(&self.limits).is_some_and(|at| at <= now) {
-                source.stalled = true;
+                source.stall(now);
             }
-            if source.stalled {
-                if source.in_flight == 0 {
-                    // Nothing is at stake: try it again, carefully.
-                    source.stalled = false;
-                    source.window = self.limits.window_bytes_min;
-                } else {
-                    stalled.push(*id);
-                }
+            if source.stalled && source.in_flight == 0 {
+                source.try_again(now, idle, &self.limits);
+            } else if source.stalled {
+                stalled.push(*id);
             }
         }
         for source in stalled {
@@ -125,63 +120,24 @@ impl Scheduler {
     //= rfcs/0007-transfer.md#xfer-2
     //# A getter MUST name a waiting reason for every want that makes no progress.
     pub(super) fn look_at(&mut self, now: Instant, id: WantId) {
-        let Some(want) = self.wants.get_mut(&id) else { return };
+        let Some(want) = self.wants.get(&id) else { return };
         if want.spec.deadline.is_some_and(|at| at <= now) {
             self.end(id, Verdict::Expired);
             return;
         }
-        let connected: Vec<_> = want
-            .standings
-            .iter()
-            .filter(|(peer, _)| live(&self.sources, peer).next().is_some())
-            .collect();
-        if !connected.is_empty() {
-            want.reachable = now;
-        }
-        // A request of which everything has come and been verified has nothing left to bring: a source
-        // that keeps its END back does not keep back the verdict.
-        let brings = |flight: &&InFlight| !flight.open.is_empty() || !flight.arrived.is_empty();
-        let flights = want.requests.iter().filter_map(|request| self.requests.get(request));
-        let flights: Vec<_> = flights.filter(brings).collect();
-        let waits = !flights.is_empty();
+        let connected = self.connected(want);
+        let is_reachable = !connected.is_empty();
+        let flights = self.flights(want);
+        let reason = self.reason(now, want, &connected, &flights);
         let cannot = |peer: &PeerId, standing: &Standing| {
             standing.cannot(&want.missing) || distrusted(&self.lies, &self.limits, peer)
         };
-        let reason = if waits {
-            let source = |flight: &&InFlight| self.sources.get(&flight.source);
-            let stalled = |flight| source(flight).is_none_or(|source| source.stalled);
-            let patience = |flight| source(flight).map(|source| source.patience(&self.limits));
-            let patience = flights.iter().filter_map(patience).max().unwrap_or_default();
-            let answers_others =
-                |flight: &&InFlight| source(flight).is_some_and(|it| it.alive > flight.heard);
-            if flights.iter().all(stalled) {
-                Some(Waiting::Link)
-            } else if now < want.heard + patience {
-                None
-            } else if flights.iter().any(answers_others) {
-                Some(Waiting::Budget)
-            } else {
-                // Sources were asked in turn, and none has answered.
-                Some(Waiting::Link)
-            }
-        } else if connected.is_empty() {
-            Some(Waiting::NoProvider)
-        } else if connected.iter().all(|(_, standing)| standing.cannot(&want.missing)) {
-            let held =
-                |(_, standing): &(&PeerId, &Standing)| standing.fault != Some(Fault::Refused);
-            Some(if connected.iter().any(held) { Waiting::NotHeld } else { Waiting::Permission })
-        } else if connected.iter().any(|(_, standing)| standing.busy) {
-            Some(Waiting::PeerBusy)
-        } else if now >= want.heard + self.limits.stall_min
-            && connected.iter().any(|(peer, _)| live(&self.sources, peer).any(|it| it.stalled))
-        {
-            // Taken from a silent source, and not yet asked of another.
-            Some(Waiting::Link)
-        } else {
-            Some(Waiting::Budget)
-        };
-        let everybody =
-            !waits && want.standings.iter().all(|(peer, standing)| cannot(peer, standing));
+        let everybody = flights.is_empty()
+            && want.standings.iter().all(|(peer, standing)| cannot(peer, standing));
+        let Some(want) = self.wants.get_mut(&id) else { return };
+        if is_reachable {
+            want.reachable = now;
+        }
         if reason != want.waiting {
             want.waiting = reason;
             self.outputs.push_back(Output::Event(Event::Waiting { want: id, reason }));
@@ -214,13 +170,6 @@ pub(super) fn distrusted(
 }
 
 /// The live sessions with a peer.
-fn live<'a>(
-    sources: &'a BTreeMap<SourceId, Source>,
-    peer: &'a PeerId,
-) -> impl Iterator<Item = &'a Source> {
-    sources.values().filter(move |source| source.peer == *peer)
-}
-
 fn verdict_of_hopeless(want: &Want) -> Verdict {
     let blames = want.blames();
     let all = |fault| !blames.is_empty() && blames.iter().all(|blame| blame.fault == fault);
