@@ -201,6 +201,8 @@ impl Pair {
                     self.nodes[side].disk.damage(at, leaf);
                 } else {
                     self.nodes[side].disk.lose(at, leaf..leaf + 16);
+                    // What it had named as known it can't build proofs upon any more.
+                    self.excuse(side, true);
                 }
                 self.excuse(1 - side, true);
             }
