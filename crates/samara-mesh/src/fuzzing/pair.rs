@@ -220,6 +220,7 @@ impl Pair {
         let chosen = |bit: u8| options >> bit & 1 == 1;
         let now = self.now;
         let disturbed = self.nodes[1 - side].disk.disturbed || self.nodes[side].disk.broken;
+        let other = self.nodes[1 - side].disk.held(at).0.clone();
         let node = &mut self.nodes[side];
         let open = |wanted: &Wanted| wanted.at == at && !node.verdicts.contains_key(&wanted.id);
         if node.wants.len() == WANTS_MAX || node.wants.iter().any(open) {
@@ -261,8 +262,8 @@ impl Pair {
             node.verified[at] = node.verified[at].union(held);
         }
         let ranges = spec.ranges.clone().unwrap_or_else(|| RangeSet::from(0..end));
-        // What the other side need not have, it need not deliver.
-        excused |= at + 1 < SIZES.len() && at % 2 == side;
+        // What the other side does not have, it need not deliver.
+        excused |= !ranges.difference(&spec.held).difference(&other).is_empty();
         if let Ok(id) = node.mesh.want(now, spec) {
             let standing = (u64::MAX, None, 0);
             node.wants.push(Wanted { id, at, ranges, excused, standing, since: now });
