@@ -13,6 +13,7 @@ pub const MANIFEST_VERSION: u8 = 1;
 // registry manifest-versions: end
 
 /// The numbers of the chunker's profiles.
+#[cfg(feature = "std")]
 pub(crate) mod profile {
     // registry chunk-profiles: begin
     pub(crate) const KIB16: u8 = 14;
