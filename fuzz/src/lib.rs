@@ -72,7 +72,7 @@ const MESH_PAIR: Target = Target {
     function: samara_mesh::fuzzing::pair,
     // So many bytes per byte of input, and so many beside that.
     times: 512,
-    plus: 1048576,
+    plus: 4194304,
 };
 
 /// [`samara_mesh::fuzzing::pair`], within its bound.
