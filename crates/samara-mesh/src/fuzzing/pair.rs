@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use samara_base::{GroupLog2, Instant, PeerId, RangeSet, leaves};
-use samara_sched::{Event, Verdict, Waiting, WantId, WantSpec};
+use samara_sched::{Event, Verdict, WantId, WantSpec};
 use samara_wire::{FrameDecoder, Message, RawFrame};
 
 use super::{
@@ -75,10 +75,7 @@ struct Wanted {
     ranges: RangeSet,
     /// Something went wrong that it need not survive.
     excused: bool,
-    /// How many leaves were missing, why nothing came and how many links there had been, when that
-    /// changed last.
-    standing: (u64, Option<Waiting>, u64),
-    since: Instant,
+    opened: Instant,
 }
 
 struct Node {
@@ -265,8 +262,7 @@ impl Pair {
         // What the other side does not have, it need not deliver.
         excused |= !ranges.difference(&spec.held).difference(&other).is_empty();
         if let Ok(id) = node.mesh.want(now, spec) {
-            let standing = (u64::MAX, None, 0);
-            node.wants.push(Wanted { id, at, ranges, excused, standing, since: now });
+            node.wants.push(Wanted { id, at, ranges, excused, opened: now });
         }
         self.drain(side);
     }
