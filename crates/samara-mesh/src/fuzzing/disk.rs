@@ -109,15 +109,20 @@ impl Disk {
         (&self.blobs[at].held, self.blobs[at].size)
     }
 
+    /// What others may have of a blob: what may turn out to have another size is not for them.
+    pub(super) fn served(&self, at: usize) -> RangeSet {
+        let stored = &self.blobs[at];
+        if stored.size_proven { stored.held.clone() } else { RangeSet::new() }
+    }
+
     pub(super) fn open(&self, request: &OpenRequest) -> Result<Opened, ServeError> {
         let at = index(&request.blob);
         let stored = &self.blobs[at];
         let (size, held) = match self.claim {
             _ if self.malice == Malice::Refuse => return Err(ServeError::Unavailable),
             Some(claim) => (claim, RangeSet::from(0..leaves(claim))),
-            // What may turn out to have another size is not for others.
             None if !stored.size_proven => return Err(ServeError::Unavailable),
-            None => (stored.size, stored.held.clone()),
+            None => (stored.size, self.served(at)),
         };
         let first = request.first_block(size, &held).map(|range| {
             let block = self.block(at, &range, &request.base);

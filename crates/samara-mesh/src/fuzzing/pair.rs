@@ -183,7 +183,9 @@ impl Pair {
             18 => self.behave(side, dice),
             19 => {
                 self.nodes[side].disk.broken = dice.one_in(2);
-                self.excuse(side, self.nodes[side].disk.broken);
+                if self.nodes[side].disk.broken {
+                    self.excuse();
+                }
             }
             20 => {
                 if let Some(wanted) = self.nodes[side].wants.last_mut() {
@@ -198,10 +200,8 @@ impl Pair {
                     self.nodes[side].disk.damage(at, leaf);
                 } else {
                     self.nodes[side].disk.lose(at, leaf..leaf + 16);
-                    // What it had named as known it can't build proofs upon any more.
-                    self.excuse(side, true);
                 }
-                self.excuse(1 - side, true);
+                self.excuse();
             }
             22 => {
                 self.nodes[side].mesh.shutdown(self.now);
@@ -216,8 +216,8 @@ impl Pair {
         let options = dice.roll();
         let chosen = |bit: u8| options >> bit & 1 == 1;
         let now = self.now;
-        let disturbed = self.nodes[1 - side].disk.disturbed || self.nodes[side].disk.broken;
-        let other = self.nodes[1 - side].disk.held(at).0.clone();
+        let disturbed = self.nodes.iter().any(|node| node.disk.disturbed || node.disk.broken);
+        let other = self.nodes[1 - side].disk.served(at);
         let node = &mut self.nodes[side];
         let open = |wanted: &Wanted| wanted.at == at && !node.verdicts.contains_key(&wanted.id);
         if node.wants.len() == WANTS_MAX || node.wants.iter().any(open) {
@@ -267,8 +267,9 @@ impl Pair {
         self.drain(side);
     }
 
-    fn excuse(&mut self, getter: usize, yes: bool) {
-        for wanted in self.nodes[getter].wants.iter_mut().filter(|_| yes) {
+    /// Something goes wrong that no want need survive.
+    fn excuse(&mut self) {
+        for wanted in self.nodes.iter_mut().flat_map(|node| &mut node.wants) {
             wanted.excused = true;
         }
     }
@@ -288,7 +289,7 @@ impl Pair {
         node.disk.malice = malice;
         if claim.is_some() || !matches!(malice, Malice::None | Malice::Silent) {
             node.disk.disturbed = true;
-            self.excuse(1 - side, true);
+            self.excuse();
         }
         self.awake(side);
     }
