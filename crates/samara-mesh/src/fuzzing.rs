@@ -10,7 +10,7 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 use samara_base::{BlobId, Instant, PeerId, RangeSet};
 use samara_sched::WantSpec;
-use samara_wire::FrameDecoder;
+use samara_wire::{Encoded, FrameDecoder, Message, RawFrame};
 
 use crate::{
     Mesh, MeshConfig,
@@ -93,16 +93,8 @@ fn answer(
         match output {
             Output::Transmit { link, outgoing } => {
                 assert!(!*closed, "nothing is sent after CLOSE");
-                let bytes = outgoing.frame.to_bytes();
-                let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
-                let mut buffer = BytesMut::from(&bytes[..]);
-                let frame = decoder.decode(&mut buffer).ok().flatten();
-                let whole = frame.is_some_and(|frame| {
-                    samara_wire::Message::decode(frame.kind, frame.body)
-                        .is_ok_and(|it| it.is_some())
-                });
-                assert!(whole && buffer.is_empty(), "own frames decode");
-                let (lane, bytes) = (outgoing.lane, bytes.len() as u64);
+                let _ = own(&outgoing.frame);
+                let (lane, bytes) = (outgoing.lane, outgoing.frame.len() as u64);
                 mesh.handle_input(now, Input::Link(LinkEvent::Sent { link, lane, bytes }));
             }
             Output::Close { .. } => *closed = true,
@@ -146,6 +138,18 @@ fn answer(
     assert!(mesh.poll_output().is_none(), "the outputs of one frame end");
 }
 
+/// Own frames decode, and what they say too.
+fn own(frame: &Encoded) -> (RawFrame, Message) {
+    let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
+    let mut buffer = BytesMut::from(&frame.to_bytes()[..]);
+    let raw = decoder.decode(&mut buffer).ok().flatten().filter(|_| buffer.is_empty());
+    let message = |raw: RawFrame| {
+        let message = Message::decode(raw.kind, raw.body.clone()).ok().flatten();
+        message.map(|message| (raw, message))
+    };
+    raw.and_then(message).unwrap_or_else(|| panic!("own frames decode: {frame:?}"))
+}
+
 fn block(roll: &mut impl FnMut() -> u8) -> Result<Block, ServeError> {
     match roll() % 8 {
         0 => Err(ServeError::Damaged(RangeSet::from(0..u64::from(roll())))),
@@ -159,7 +163,7 @@ fn block(roll: &mut impl FnMut() -> u8) -> Result<Block, ServeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use samara_wire::{Credit, Data, End, EndCode, Have, Hello, Message, Ping, Present, Want};
+    use samara_wire::{Credit, Data, End, EndCode, Have, Hello, Ping, Present, Want};
 
     fn bytes(messages: &[Message]) -> Vec<u8> {
         let frame = |message: &Message| message.encode(false).unwrap().to_bytes();

@@ -261,18 +261,21 @@ impl Server {
     fn failed(&mut self, slot: &Slot, error: ServeError, serving: &mut Serving<'_>) {
         let Some(serve) = self.wants.get_mut(&slot.want) else { return };
         serve.slots -= 1;
+        // Of this block; all of it, if the store named nothing of it, so that it is not read for ever.
+        let named = |leaves: &RangeSet| {
+            let found = leaves.within(&slot.range);
+            if found.is_empty() { slot.range.clone().into() } else { found }
+        };
         let code = match error {
             ServeError::Damaged(damaged) if !slot.range.is_empty() => {
-                let found = damaged.within(&slot.range);
-                let damaged = if found.is_empty() { slot.range.clone().into() } else { found };
-                serve.damaged = serve.damaged.union(&damaged);
+                serve.damaged = serve.damaged.union(&named(&damaged));
                 self.read_again(slot.want);
                 return;
             }
             ServeError::Damaged(_) => EndCode::Damaged,
             ServeError::NotHeld(gone) if !slot.range.is_empty() => {
                 if let Some((_, held)) = &mut serve.opened {
-                    *held = held.difference(&gone).difference(&slot.range.clone().into());
+                    *held = held.difference(&gone.union(&named(&gone)));
                 }
                 self.read_again(slot.want);
                 return;

@@ -47,7 +47,7 @@ pub fn record(data: &[u8]) {
         assert!(header.payload_len as usize <= PAYLOAD_MAX, "bounded");
         assert_eq!(header.encode(), bytes, "canonical");
         let longer = ZEROS.get(..=header.payload_len as usize);
-        assert!(longer.is_none_or(|longer| header.check_payload(longer).is_err()));
+        assert!(longer.is_some_and(|longer| header.check_payload(longer).is_err()));
     }
     if let Err(error) = sealed {
         assert!((error.offset as usize) < HEADER_LEN, "the error points into the header");

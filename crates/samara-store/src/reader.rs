@@ -466,19 +466,18 @@ impl Complete {
         // What was unshared may be edited: that is no change of what is held.
         match self.check_unchanged(inner).and_then(|()| self.read(inner, span)) {
             Ok((data, _)) => Ok(data),
-            Err(error) => Err(self.removed(inner, span.clone().into()).unwrap_or(error)),
+            // Where the index can't say, what went wrong with the read says more.
+            Err(_) if self.is_removed(inner).unwrap_or(false) => {
+                Err(ReadError::NotHeld { missing: span.clone().into() })
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// What was removed since has no bytes any more, perhaps not even the file that they were in.
     /// And if it came back somewhere else, it is not to blame there.
-    fn removed(&self, inner: &Inner, missing: RangeSet) -> Option<ReadError> {
-        match inner.blob_row(self.id) {
-            Ok(Some(row)) if self.reads_from(&row) => None,
-            Ok(_) => Some(ReadError::NotHeld { missing }),
-            // What went wrong with the read itself says more.
-            Err(_) => None,
-        }
+    fn is_removed(&self, inner: &Inner) -> Result<bool, StoreError> {
+        Ok(!inner.blob_row(self.id)?.is_some_and(|row| self.reads_from(&row)))
     }
 
     fn check_held(&self, span: &Range<u64>) -> Result<(), ReadError> {
@@ -490,22 +489,29 @@ impl Complete {
     }
 
     fn fault(&self, inner: &Inner, span: &Range<u64>, error: EncodeError<StoreError>) -> ReadError {
-        let removed = || self.removed(inner, span.clone().into());
+        let changed = self.check_unchanged(inner);
+        let removed = self.is_removed(inner);
+        if matches!(removed, Ok(true)) {
+            return ReadError::NotHeld { missing: span.clone().into() };
+        }
         let ranges = match error {
             EncodeError::Damaged { leaves } => leaves,
-            EncodeError::Source(error) => return removed().unwrap_or_else(|| error.into()),
+            EncodeError::Source(error) => return error.into(),
             EncodeError::Outboard { .. } => {
                 // The next reader finds that the outboard is wrong and makes it again.
                 locked(&inner.readers).forget(self.id);
-                let corrupt = "an outboard; it is made again at the next read";
-                return removed().unwrap_or_else(|| StoreError::corrupt(corrupt).into());
+                return StoreError::corrupt("an outboard; it is made again at the next read")
+                    .into();
             }
             _ => return ReadError::Range,
         };
         // A file that was being written to while it was read is changed, not damaged.
-        let changed = self.check_unchanged(inner).err();
-        if let Some(error) = self.removed(inner, ranges.clone()).or(changed) {
+        if let Err(error) = changed {
             return error;
+        }
+        // Whose bytes they are has to be known before they are condemned.
+        if let Err(error) = removed {
+            return error.into();
         }
         {
             let mut damaged = locked(&self.damaged);

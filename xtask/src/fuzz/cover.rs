@@ -48,8 +48,9 @@ fn build(folder: &Path) -> Result<String> {
     let executable = |line: &str| {
         let message: Value = serde_json::from_str(line).ok()?;
         // The targets are built with it.
-        let is_it = message.pointer("/target/name")?.as_str()? == "replay";
-        is_it.then(|| Some(message.get("executable")?.as_str()?.to_owned()))?
+        let it =
+            Some(&message).filter(|it| it.pointer("/target/name") == Some(&"replay".into()))?;
+        Some(it.get("executable")?.as_str()?.to_owned())
     };
     messages.lines().find_map(executable).context("cargo built no replay test")
 }

@@ -8,10 +8,9 @@ use alloc::{
 };
 use core::time::Duration;
 
-use bytes::BytesMut;
 use samara_base::{GroupLog2, Instant, PeerId, RangeSet, leaves};
 use samara_sched::{Event, Verdict, WantId, WantSpec};
-use samara_wire::{FrameDecoder, Message, RawFrame};
+use samara_wire::{Message, RawFrame};
 
 use super::{
     Wire,
@@ -32,8 +31,9 @@ const WANTS_MAX: usize = 64;
 
 /// Lets anything happen between two nodes, in any order: links come and go, with ends that learn of
 /// it at different times, frames of different lanes overtake each other, stores answer late, fail,
-/// lie, forget and rot, nodes crash. What either says is allowed, no want counts what was not verified, and
-/// when nothing goes wrong any more every want ends, and each question on the link has its answer.
+/// lie, forget and rot, nodes crash. What either says is allowed, no want counts what was not
+/// verified, and when nothing goes wrong any more every want ends, and each question on the link has
+/// its answer.
 ///
 /// # Panics
 ///
@@ -79,7 +79,6 @@ struct Wanted {
 }
 
 struct Node {
-    peer: PeerId,
     mesh: Mesh,
     disk: Disk,
     /// What the mesh is told next: answers of the store, and ends of links.
@@ -92,6 +91,13 @@ struct Node {
     verified: [RangeSet; SIZES.len()],
 }
 
+struct OnItsWay {
+    frame: RawFrame,
+    message: Message,
+    /// What the sender's queue has of it.
+    bytes: u64,
+}
+
 /// Frames on their way to one end of a link, by lane.
 #[derive(Default)]
 struct End {
@@ -100,9 +106,8 @@ struct End {
     is_new: bool,
     /// Its node waits for it.
     is_dialled: bool,
-    control: VecDeque<RawFrame>,
-    /// With what the sender's queue has of it. Unit: bytes.
-    bulk: VecDeque<(RawFrame, u64)>,
+    control: VecDeque<OnItsWay>,
+    bulk: VecDeque<OnItsWay>,
     /// The other end is gone: so will this one be, once it has read what is there.
     ends: bool,
 }
@@ -138,7 +143,6 @@ impl Pair {
             ..MeshConfig::default()
         };
         let node = |side: usize| Node {
-            peer: peer(side),
             mesh: Mesh::new(config.clone(), side as u64),
             disk: Disk::default(),
             inbox: VecDeque::new(),
@@ -392,25 +396,22 @@ impl Pair {
                 return true;
             }
             let bulk_first = choice & 2 == 2 && !end.bulk.is_empty();
-            let (lane, frame, sent) = if bulk_first || end.control.is_empty() {
-                let Some((frame, bytes)) = end.bulk.pop_front() else {
-                    if end.ends && end.is_up {
-                        let reason = DownReason::Remote { reason: Default::default() };
-                        self.down(side, link, reason);
-                        return true;
-                    }
-                    continue;
-                };
-                (Lane::Bulk, frame, Some(bytes))
-            } else {
-                let Some(frame) = end.control.pop_front() else { continue };
-                (Lane::Control, frame, None)
+            let (lane, queue) = match bulk_first || end.control.is_empty() {
+                true => (Lane::Bulk, &mut end.bulk),
+                false => (Lane::Control, &mut end.control),
             };
-            if let Some(bytes) = sent.filter(|_| ends[1 - side].is_up) {
+            let Some(OnItsWay { frame, message, bytes }) = queue.pop_front() else {
+                if end.ends && end.is_up {
+                    self.down(side, link, DownReason::Remote { reason: Default::default() });
+                    return true;
+                }
+                continue;
+            };
+            if lane == Lane::Bulk && ends[1 - side].is_up {
                 let event = LinkEvent::Sent { link, lane, bytes };
                 self.nodes[1 - side].inbox.push_back(Input::Link(event));
             }
-            self.wire.arrived(link, peer(side), &message(&frame));
+            self.wire.arrived(link, peer(side), &message);
             let frames = Vec::from([frame]);
             self.handle(side, Input::Link(LinkEvent::Frames { link, lane, frames }));
             return true;
@@ -461,7 +462,7 @@ impl Pair {
             Output::Transmit { link, outgoing } => return self.transmit(side, link, &outgoing),
             Output::Close { link, reason } => {
                 let broke = matches!(reason, CloseReason::Protocol(_));
-                assert!(!broke, "{:?} thinks that the protocol was broken: {reason}", node.peer);
+                assert!(!broke, "{:?} thinks that the protocol was broken: {reason}", peer(side));
                 return self.down(side, link, DownReason::Local);
             }
             Output::Dial { .. } if self.reachable && self.links.len() < LINKS_MAX => {
@@ -508,29 +509,18 @@ impl Pair {
 
     fn transmit(&mut self, side: usize, link: LinkId, outgoing: &Outgoing) {
         let Some(ends) = self.links.get_mut(&link).filter(|ends| ends[side].is_up) else { return };
-        let mut decoder = FrameDecoder::new(samara_wire::FRAME_BODY_MAX, false);
-        let mut buffer = BytesMut::from(&outgoing.frame.to_bytes()[..]);
-        let frame = decoder.decode(&mut buffer).ok().flatten();
-        let Some(frame) = frame.filter(|_| buffer.is_empty()) else {
-            panic!("own frames decode: {outgoing:?}")
-        };
-        self.wire.sent(link, peer(side), peer(1 - side), &message(&frame));
+        let (frame, message) = super::own(&outgoing.frame);
+        self.wire.sent(link, peer(side), peer(1 - side), &message);
         // Who is no longer there reads nothing.
         let end = &mut ends[1 - side];
         if !end.is_up {
             return;
         }
-        match outgoing.lane {
-            Lane::Control => end.control.push_back(frame),
-            Lane::Bulk => end.bulk.push_back((frame, outgoing.frame.len() as u64)),
-        }
-    }
-}
-
-fn message(frame: &RawFrame) -> Message {
-    match Message::decode(frame.kind, frame.body.clone()) {
-        Ok(Some(message)) => message,
-        other => panic!("own messages decode: {other:?}"),
+        let queue = match outgoing.lane {
+            Lane::Control => &mut end.control,
+            Lane::Bulk => &mut end.bulk,
+        };
+        queue.push_back(OnItsWay { frame, message, bytes: outgoing.frame.len() as u64 });
     }
 }
 

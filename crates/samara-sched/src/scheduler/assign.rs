@@ -61,7 +61,7 @@ impl Scheduler {
         want.assigned = want.assigned.union(&ranges);
         // From here on its source has time to answer; unless others had it before, and did not.
         let brings = |id| self.requests.get(id).is_some_and(InFlight::brings);
-        if !want.requests.iter().any(brings) && want.waiting != Some(Waiting::Link) {
+        if want.waiting != Some(Waiting::Link) && !want.requests.iter().any(brings) {
             want.heard = now;
         }
         want.requests.push(request);

@@ -127,12 +127,11 @@ impl Scheduler {
         }
         let connected = self.connected(want);
         let is_reachable = !connected.is_empty();
-        let flights = self.flights(want);
-        let reason = self.reason(now, want, &connected, &flights);
+        let reason = self.reason(now, want, &connected);
         let cannot = |peer: &PeerId, standing: &Standing| {
             standing.cannot(&want.missing) || distrusted(&self.lies, &self.limits, peer)
         };
-        let everybody = flights.is_empty()
+        let everybody = self.flights(want).next().is_none()
             && want.standings.iter().all(|(peer, standing)| cannot(peer, standing));
         let Some(want) = self.wants.get_mut(&id) else { return };
         if is_reachable {
@@ -169,7 +168,6 @@ pub(super) fn distrusted(
     lies.get(peer).is_some_and(|lies| *lies >= limits.lies_max)
 }
 
-/// The live sessions with a peer.
 fn verdict_of_hopeless(want: &Want) -> Verdict {
     let blames = want.blames();
     let all = |fault| !blames.is_empty() && blames.iter().all(|blame| blame.fault == fault);

@@ -20,9 +20,9 @@ impl Scheduler {
     }
 
     /// The requests of a want that may still bring something.
-    pub(super) fn flights(&self, want: &Want) -> Vec<&InFlight> {
+    pub(super) fn flights(&self, want: &Want) -> impl Iterator<Item = &InFlight> {
         let flights = want.requests.iter().filter_map(|request| self.requests.get(request));
-        flights.filter(|flight| flight.brings()).collect()
+        flights.filter(|flight| flight.brings())
     }
 
     fn links(&self, peer: &PeerId) -> impl Iterator<Item = &Source> {
@@ -37,10 +37,9 @@ impl Scheduler {
         now: Instant,
         want: &Want,
         connected: &[(&PeerId, &Standing)],
-        flights: &[&InFlight],
     ) -> Option<Waiting> {
-        if !flights.is_empty() {
-            return self.silence(now, want, flights);
+        if self.flights(want).next().is_some() {
+            return self.silence(now, want);
         }
         if connected.is_empty() {
             return Some(Waiting::NoProvider);
@@ -67,19 +66,19 @@ impl Scheduler {
     }
 
     /// Why nothing comes of what is asked.
-    fn silence(&self, now: Instant, want: &Want, flights: &[&InFlight]) -> Option<Waiting> {
-        let link = |flight: &&InFlight| self.sources.get(&flight.source);
-        if flights.iter().all(|flight| link(flight).is_none_or(|link| link.stalled)) {
+    fn silence(&self, now: Instant, want: &Want) -> Option<Waiting> {
+        let link = |flight: &InFlight| self.sources.get(&flight.source);
+        if self.flights(want).all(|flight| link(flight).is_none_or(|link| link.stalled)) {
             return Some(Waiting::Link);
         }
         let patience = |flight| link(flight).map(|link| link.patience(&self.limits));
-        let patience = flights.iter().filter_map(patience).max().unwrap_or_default();
+        let patience = self.flights(want).filter_map(patience).max().unwrap_or_default();
         if now < want.heard + patience {
             return None;
         }
         let answers_others =
-            |flight: &&InFlight| link(flight).is_some_and(|link| link.alive > flight.heard);
-        if flights.iter().any(answers_others) {
+            |flight| link(flight).is_some_and(|link: &Source| link.alive > flight.heard);
+        if self.flights(want).any(answers_others) {
             Some(Waiting::Budget)
         } else {
             // Sources were asked in turn, and none has answered.

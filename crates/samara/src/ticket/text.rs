@@ -19,8 +19,10 @@ const AROUND: &[char] = &[
 /// Whether copying text may bring this character along for nothing: blanks, line breaks and what
 /// nobody can see.
 fn is_blank(letter: char) -> bool {
-    letter.is_whitespace()
-        || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+    // Most letters need no other look.
+    !letter.is_ascii_graphic()
+        && (letter.is_whitespace()
+            || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'))
 }
 
 /// Checks a ticket's text and returns its fields.
@@ -67,7 +69,9 @@ pub(super) fn open(text: &str) -> Result<Vec<u8>, TicketError> {
 
 /// Drops blanks and what is put around a ticket; says how many characters were dropped in front.
 fn trim(text: &str) -> (&str, usize) {
-    let is_around = |letter: char| is_blank(letter) || AROUND.contains(&letter);
+    let is_around = |letter: char| {
+        !letter.is_ascii_alphanumeric() && (is_blank(letter) || AROUND.contains(&letter))
+    };
     let from = text.trim_start_matches(is_around);
     let before = text.chars().count() - from.chars().count();
     (from.trim_end_matches(is_around), before)
