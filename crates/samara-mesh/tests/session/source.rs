@@ -155,3 +155,32 @@ fn a_damaged_block_takes_back_what_was_issued_behind_it_and_nothing_else() {
     let damaged = (0, EndCode::Damaged, RangeSet::from(16..32));
     assert_eq!(ends, [damaged, (1, EndCode::Done, RangeSet::new())]);
 }
+
+#[test]
+fn what_is_not_held_any_more_is_left_out_and_no_group_with_it() {
+    for (error, code) in [
+        (ServeError::NotHeld(RangeSet::from(16..32)), EndCode::Done),
+        (ServeError::Damaged(RangeSet::from(16..32)), EndCode::Damaged),
+    ] {
+        let mut script = Script::open();
+        let size = 4 * 16 * 1024;
+        script.hear(Want { ranges: RangeSet::from(0..64), size: Some(size), ..asked(0) });
+        let [(token, _)] = opens(&mut script)[..] else { panic!("one look-up") };
+        // A block of all four groups, of which the second is gone.
+        let (held, first) = (RangeSet::from(0..64), Some((0..64, Err(error))));
+        script.input(Input::Opened { token, result: Ok(Opened { size, held, first }) });
+        while let Some(Output::Read(read)) = script.outputs.pop() {
+            let leaves = read.range.end - read.range.start;
+            let data = vec![0; usize::try_from(leaves).unwrap() * 1024].into();
+            let result = Ok(Block { proof: Bytes::new(), data });
+            script.input(Input::Read { token: read.token, result });
+        }
+        let sent = script.said.iter().filter_map(|message| match message {
+            Message::Data(data) => Some((data.first, data.data.len())),
+            _ => None,
+        });
+        assert_eq!(sent.collect::<Vec<_>>(), [(0, 16 << 10), (32, 32 << 10)]);
+        let Some(Message::End(end)) = script.said.last() else { panic!("{:?}", script.said) };
+        assert_eq!((end.code, end.missing.clone()), (code, RangeSet::from(16..32)));
+    }
+}
