@@ -15,6 +15,7 @@ pub const TARGETS: &[Target] = &[
     SAMARA_CONFIG,
     SAMARA_TICKET,
     SCHED_SCHEDULER,
+    STORE_INDEX,
     STORE_RECORD,
     STORE_RECOVERY,
     STORE_ROW,
@@ -130,6 +131,19 @@ const SCHED_SCHEDULER: Target = Target {
 /// [`samara_sched::fuzzing::scheduler`], within its bound.
 pub fn sched_scheduler(data: &[u8]) {
     SCHED_SCHEDULER.run(data);
+}
+
+const STORE_INDEX: Target = Target {
+    name: "store_index",
+    function: samara_store::fuzzing::index,
+    // So many bytes per byte of input, and so many beside that.
+    times: 32,
+    plus: 16777216,
+};
+
+/// [`samara_store::fuzzing::index`], within its bound.
+pub fn store_index(data: &[u8]) {
+    STORE_INDEX.run(data);
 }
 
 const STORE_RECORD: Target = Target {

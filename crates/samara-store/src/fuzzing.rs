@@ -1,13 +1,16 @@
 //! Entry points for fuzzers: they assert properties and never fail on bad input. Unstable.
 
+mod index;
 mod recovery;
+mod used;
 
-pub use self::recovery::recovery;
+pub use self::{index::index, recovery::recovery};
 
 use std::{path::Path, sync::Arc};
 
 use samara_base::GroupLog2;
 
+use self::used::used_store;
 use crate::{
     Options, Store,
     disk::{Disk as _, MemDisk, Open},
@@ -19,6 +22,9 @@ use crate::{
     },
     segment::{scan, segment_path},
 };
+
+/// Where the stores of targets lie.
+const DIR: &str = "/store";
 
 /// One byte more than any record has.
 static ZEROS: [u8; PAYLOAD_MAX + 1] = [0; PAYLOAD_MAX + 1];
@@ -98,7 +104,7 @@ pub fn segment(data: &[u8]) {
     if flags & 1 != 0 {
         mend(&mut bytes, flags & 2 != 0);
     }
-    let (disk, dir) = (MemDisk::new(), Path::new("/store"));
+    let (disk, dir) = (MemDisk::new(), Path::new(DIR));
     let options = Options { cache_bytes: 1 << 16, ..Options::default() };
     {
         let handle = disk.open_dir(dir, true).expect("invariant: a new disk");

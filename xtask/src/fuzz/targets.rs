@@ -5,7 +5,7 @@ use std::{
     fs,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{Limits, SEED_LEN_MAX, SEEDS_MAX, seed_files};
 use crate::{
@@ -73,6 +73,7 @@ pub(crate) fn check(
 ) -> Result<()> {
     let targets = all()?;
     text::sync("fuzz/Cargo.toml", &manifest(&targets, packages), fix, problems)?;
+    same_versions(&text::read("Cargo.lock")?, &text::read("fuzz/Cargo.lock")?, problems)?;
     text::sync("fuzz/src/lib.rs", &table(&targets, &Limits::read()?)?, fix, problems)?;
     for target in &targets {
         let path = format!("fuzz/fuzz_targets/{}.rs", target.name);
@@ -99,6 +100,36 @@ pub(crate) fn check(
         }
     }
     Ok(())
+}
+
+/// What is fuzzed is what is built: a package that both lock files have is of one version in them.
+fn same_versions(workspace: &str, fuzz: &str, problems: &mut Vec<String>) -> Result<()> {
+    let workspace = locked(workspace)?;
+    for (name, versions) in locked(fuzz)? {
+        let Some(built) = workspace.get(&name) else { continue };
+        for version in versions.difference(built) {
+            problems.push(format!(
+                "fuzz/Cargo.lock has {name} {version}, Cargo.lock {}; run: cargo update \
+                 --manifest-path fuzz/Cargo.toml, or cargo update, with --precise",
+                Vec::from_iter(built.iter().map(String::as_str)).join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The versions of each package of a lock file.
+fn locked(text: &str) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let table: toml::Table = text.parse().context("a lock file")?;
+    let packages = table.get("package").and_then(|packages| packages.as_array());
+    let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for package in packages.into_iter().flatten() {
+        let field = |name: &str| package.get(name).and_then(|value| value.as_str());
+        if let (Some(name), Some(version)) = (field("name"), field("version")) {
+            versions.entry(name.to_owned()).or_default().insert(version.to_owned());
+        }
+    }
+    Ok(versions)
 }
 
 fn source(target: &Target) -> String {
@@ -172,6 +203,22 @@ fn manifest(targets: &[Target], packages: &BTreeMap<String, Package>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_version_than_the_one_that_is_built_is_told() {
+        let lock = |versions: &[(&str, &str)]| {
+            let package = |(name, version): &(&str, &str)| {
+                format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n")
+            };
+            versions.iter().map(package).collect::<String>()
+        };
+        let built = lock(&[("redb", "4.5.0"), ("syn", "2.0.1"), ("syn", "3.0.1")]);
+        let mut problems = Vec::new();
+        same_versions(&built, &lock(&[("syn", "3.0.1"), ("cc", "1.0.0")]), &mut problems).unwrap();
+        assert!(problems.is_empty(), "{problems:?}");
+        same_versions(&built, &lock(&[("redb", "4.6.0")]), &mut problems).unwrap();
+        assert!(problems[0].contains("redb 4.6.0, Cargo.lock 4.5.0"), "{problems:?}");
+    }
 
     #[test]
     fn only_functions_of_bytes_are_targets() {

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
 
+use super::DIR;
 use crate::{
     Options, Store,
     disk::{Disk, MemDisk, Open},
@@ -12,8 +13,6 @@ use crate::{
     partial::{PARTIAL_DIR, partial_path},
     segment::{SEGMENTS_DIR, segment_path},
 };
-
-const DIR: &str = "/store";
 
 /// What one row or file takes before key and value: which table or file, length of the key, length
 /// of the value (two bytes, least significant first).
@@ -41,7 +40,7 @@ const FILES_LEN_MAX: usize = 4 << 20;
 ///
 /// If a property is violated.
 pub fn recovery(data: &[u8]) {
-    let disk = MemDisk::new();
+    let disk = empty();
     lay_out(&disk, data);
     let options = Options { cache_bytes: 1 << 16, ..Options::default() };
     for _ in 0..2 {
@@ -62,17 +61,24 @@ pub fn recovery(data: &[u8]) {
     }
 }
 
-fn refused(error: &OpenError) {
+pub(super) fn refused(error: &OpenError) {
     assert!(!error.to_string().is_empty(), "every error says something");
     assert!(!matches!(error, OpenError::InUse { .. }), "nobody else has it open");
 }
 
-/// Writes what the input says to a disk on which an empty store was made.
-fn lay_out(disk: &MemDisk, data: &[u8]) {
+/// A disk with the folders of a store.
+pub(super) fn empty() -> MemDisk {
+    let disk = MemDisk::new();
     let dir = disk.open_dir(Path::new(DIR), true).expect("invariant: a new disk");
     for folder in [SEGMENTS_DIR, PARTIAL_DIR] {
         dir.make_dirs(folder).expect("invariant: a new disk");
     }
+    disk
+}
+
+/// Writes what the input says to a disk on which an empty store was made.
+fn lay_out(disk: &MemDisk, data: &[u8]) {
+    let dir = disk.open_dir(Path::new(DIR), false).expect("invariant: a new disk");
     let write = |path: &[u8], bytes: &[u8]| {
         let file = dir.open(path, Open::Create { mode: 0o600 });
         file.and_then(|file| file.write_at(bytes, 0)).expect("invariant: a new disk");
@@ -140,7 +146,7 @@ fn unpack(mut packed: &[u8], len_max: usize) -> Vec<u8> {
 }
 
 /// Reads whatever the store says that it has. Whole blobs are what their ids say.
-fn look_around(store: &Store) {
+pub(super) fn look_around(store: &Store) {
     for stat in store.list(None, 64).unwrap_or_default() {
         assert!(!stat.complete || stat.size_proven, "a complete blob has a proven size");
         let Ok(Some(reader)) = store.reader(&stat.id) else { continue };
@@ -169,10 +175,8 @@ fn look_around(store: &Store) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use samara_tree::{Cv, OutboardBuilder, Prover};
-
     use super::*;
-    use crate::{Target, row::BlobRow};
+    use crate::{fuzzing::used_store, row::BlobRow};
 
     /// The opposite of [`unpack`].
     fn pack(mut file: &[u8]) -> Vec<u8> {
@@ -233,49 +237,10 @@ mod tests {
         out
     }
 
-    /// A store with a blob of each kind, as a process that was killed leaves it.
-    fn used_store() -> MemDisk {
-        let disk = MemDisk::new();
-        let store = Store::open_on(Arc::new(disk.clone()), Path::new(DIR), Options::default());
-        let store = store.unwrap();
-        let small = store.put(b"small").unwrap();
-        store.tag(b"tag", &small).unwrap();
-        store.pin(&small, b"reason").unwrap();
-        store.import(&[1; 20_000][..], &mut |_| ()).unwrap();
-        disk.write_file(Path::new("/outside-0"), &[2; 18_000], true).unwrap();
-        let root = store.root(Path::new("/")).unwrap();
-        store.share_in_place(root, b"outside-0", &mut |_| ()).unwrap();
-        store.checkpoint().unwrap();
-
-        let data = vec![3; 40_000];
-        let mut outboard: Vec<Cv> = Vec::new();
-        let mut builder = OutboardBuilder::new();
-        builder.push(&data, &mut |_, cv| outboard.push(cv));
-        let (id, size) = builder.finish(&mut |_, cv| outboard.push(cv));
-        let prover = Prover::open(id, size, outboard.as_slice()).unwrap();
-        let receiver = store.receive(&id, size, &Target::Segments).unwrap();
-        for group in [0, 2] {
-            let leaves = 16 * group..(16 * group + 16).min(prover.tree().leaves());
-            let bytes = prover.tree().bytes(&leaves);
-            let bytes = &data[bytes.start as usize..bytes.end as usize];
-            let base = receiver.known();
-            let proof = prover.encode(outboard.as_slice(), GroupLog2::KIB16, &leaves, &base, bytes);
-            receiver.ingest(GroupLog2::KIB16, leaves.start, &base, &proof.unwrap(), bytes).unwrap();
-            if group == 0 {
-                store.checkpoint().unwrap();
-            }
-        }
-        store.put(b"since the checkpoint").unwrap();
-        core::mem::forget((receiver, store));
-        disk.crash(None);
-        disk.power_on();
-        disk
-    }
-
     #[test]
     fn what_a_store_leaves_is_an_input_that_lays_out_the_same_store() {
         let input = dump(&used_store());
-        let disk = MemDisk::new();
+        let disk = empty();
         lay_out(&disk, &input);
         let store = Store::open_on(Arc::new(disk), Path::new(DIR), Options::default()).unwrap();
         let stats = store.list(None, 10).unwrap();
