@@ -19,12 +19,14 @@ use crate::{
 impl Inner {
     /// The row of a complete blob.
     pub(crate) fn blob_row(&self, id: BlobId) -> Result<Option<BlobRow>, StoreError> {
-        match self.get(Table::Blobs, id.as_bytes())? {
-            None => Ok(None),
-            Some(bytes) => match BlobRow::decode(&bytes) {
-                Some(row) => Ok(Some(row)),
-                None => Err(StoreError::corrupt(format_args!("the row of blob {id}"))),
-            },
+        let Some(bytes) = self.get(Table::Blobs, id.as_bytes())? else { return Ok(None) };
+        //= rfcs/0009-store.md#store-28
+        //# A store MUST treat the row of a complete blob of 0 bytes as damage unless the blob is the empty one.
+        let row =
+            BlobRow::decode(&bytes).filter(|row| row.size > 0 || id == samara_tree::hash(b""));
+        match row {
+            Some(row) => Ok(Some(row)),
+            None => Err(StoreError::corrupt(format_args!("the row of blob {id}"))),
         }
     }
 

@@ -176,7 +176,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{fuzzing::used_store, row::BlobRow};
+    use crate::{error::StoreError, fuzzing::used_store, row::BlobRow};
 
     /// The opposite of [`unpack`].
     fn pack(mut file: &[u8]) -> Vec<u8> {
@@ -250,29 +250,53 @@ mod tests {
         recovery(&input);
     }
 
+    /// A store in which somebody made up the sizes in the rows of complete blobs.
+    fn with_sizes(change: impl Fn(u64) -> u64) -> Store {
+        let disk = used_store();
+        let dir = disk.open_dir(Path::new(DIR), false).unwrap();
+        let (index, _) = Index::open(&*dir, 1 << 16).unwrap();
+        let rows = index.rows_under(BTreeMap::new(), Table::Blobs, &[], None, usize::MAX);
+        let mut batch = Batch::default();
+        for (key, value) in rows.unwrap() {
+            let mut row = BlobRow::decode(&value).unwrap();
+            row.size = change(row.size);
+            batch.put(Table::Blobs, &key, row.encode());
+        }
+        index.commit(&[&batch]).unwrap();
+        drop(index);
+        Store::open_on(Arc::new(disk), Path::new(DIR), Options::default()).unwrap()
+    }
+
     //= rfcs/0009-store.md#store-26
     //= type=test
     //# A store MUST stop at the first byte that is missing when it merges an outboard or reads a blob to make one.
     #[test]
     fn a_size_that_a_row_makes_up_costs_no_more_than_what_is_there() {
-        let disk = used_store();
-        {
-            let dir = disk.open_dir(Path::new(DIR), false).unwrap();
-            let (index, _) = Index::open(&*dir, 1 << 16).unwrap();
-            let rows = index.rows_under(BTreeMap::new(), Table::Blobs, &[], None, usize::MAX);
-            let mut batch = Batch::default();
-            for (key, value) in rows.unwrap() {
-                let mut row = BlobRow::decode(&value).unwrap();
-                // 2^40 groups: years of hashing.
-                row.size += 1 << 54;
-                batch.put(Table::Blobs, &key, row.encode());
-            }
-            index.commit(&[&batch]).unwrap();
-        }
-        let store = Store::open_on(Arc::new(disk), Path::new(DIR), Options::default()).unwrap();
-        for stat in store.list(None, 10).unwrap().iter().filter(|stat| stat.complete) {
+        // 2^40 groups: years of hashing.
+        let store = with_sizes(|size| size + (1 << 54));
+        let stats = store.list(None, 10).unwrap();
+        assert_eq!(stats.iter().filter(|stat| stat.complete).count(), 3);
+        for stat in stats.iter().filter(|stat| stat.complete) {
             assert!(store.reader(&stat.id).and_then(|reader| reader.unwrap().read(0..1)).is_err());
         }
+    }
+
+    //= rfcs/0009-store.md#store-28
+    //= type=test
+    //# A store MUST treat the row of a complete blob of 0 bytes as damage unless the blob is the empty one.
+    #[test]
+    fn only_the_empty_blob_has_no_bytes() {
+        let store = with_sizes(|_| 0);
+        let id = samara_tree::hash(b"small");
+        let refused = store.reader(&id).err().unwrap();
+        assert!(refused.to_string().contains("the row of blob"), "{refused}");
+        assert!(matches!(store.stat(&id), Err(StoreError::Corrupt { .. })));
+
+        let empty = store.put(b"").unwrap();
+        store.checkpoint().unwrap();
+        assert!(store.stat(&empty).unwrap().unwrap().complete);
+        let reader = store.reader(&empty).unwrap().unwrap();
+        assert_eq!(reader.read(0..0).unwrap().len(), 0);
     }
 
     #[test]
