@@ -1,4 +1,5 @@
-//! How many inputs a second each decoder looks at: those of the vectors, valid and hostile.
+//! How many inputs a second the decoders of what peers and users send look at: those of the vectors,
+//! valid and hostile. Proofs, which are hashed, are in the bench `tree`.
 //!
 //! Goal: 100,000 a second. `cargo bench -p samara-benches --bench decoders`
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
@@ -14,7 +15,7 @@ use samara_base::BlobId;
 use samara_chunk::Manifest;
 use samara_conformance::{Params, VectorFile};
 use samara_store::conformance as records;
-use samara_wire::{FRAME_BODY_MAX, FrameDecoder, Message, RUNS_MAX, ranges, tlv, varint};
+use samara_wire::{FrameDecoder, Message, RUNS_MAX, ranges, tlv, varint};
 
 /// As long as the inputs of the fuzz targets. Unit: bytes.
 const INPUT_MAX: usize = 4096;
@@ -58,9 +59,12 @@ fn decoders(c: &mut Criterion) {
         let inputs = inputs(file, message);
         bench(c, file, &inputs, |(kind, body)| Message::decode(*kind, body.clone()).is_ok());
     }
-    let frames = inputs("frame", |params, bytes| (params["crc"] == true, BytesMut::from(bytes)));
-    bench(c, "frame", &frames, |(crc, stream)| {
-        let (mut decoder, mut stream) = (FrameDecoder::new(FRAME_BODY_MAX, *crc), stream.clone());
+    let frames = inputs("frame", |params, bytes| {
+        let decoder = || FrameDecoder::new(number(params, "body_max"), params["crc"] == true);
+        (decoder(), BytesMut::from(bytes))
+    });
+    bench(c, "frame", &frames, |(decoder, stream)| {
+        let (mut decoder, mut stream) = (decoder.clone(), stream.clone());
         while let Ok(Some(frame)) = decoder.decode(&mut stream) {
             black_box(frame);
         }
@@ -69,7 +73,12 @@ fn decoders(c: &mut Criterion) {
     bench(c, "ticket", &inputs("ticket", bytes), |bytes| {
         str::from_utf8(bytes).is_ok_and(|text| text.parse::<Ticket>().is_ok())
     });
-    let texts = inputs("identity", |_, bytes| samara_tree::hash(bytes).to_string());
+    // Ids, and texts of whatever length that are none.
+    let id = |bytes: &[u8]| samara_tree::hash(bytes).to_string();
+    let mut texts = inputs("manifest", |_, bytes| id(bytes));
+    let cut = texts.iter().zip(1..).filter_map(|(text, len)| text.get(len % 64..));
+    let cut: Vec<String> = cut.map(|text| text.replace('a', "g")).collect();
+    texts.extend(cut);
     bench(c, "blob_id", &texts, |text| text.parse::<BlobId>().is_ok());
     bench(c, "manifest", &inputs("manifest", bytes), |bytes| Manifest::decode(bytes).is_ok());
     let segments = inputs("record", |params, bytes| (number(params, "segment"), bytes.to_vec()));

@@ -180,7 +180,14 @@ fn mutants(package: &Package, garden: &Path, target: &Path, out: &Path) -> Cmd {
         // How much is reserved is no behaviour; where it must not be too much, a test counts it.
         .arg("--skip-calls=reserve")
         // The tests of fuzzing functions only say that these take their seeds.
-        .args(["--exclude=**/fuzzing.rs", "--caught", "--unviable", "--colors=never", "--output"])
+        .args([
+            "--exclude=**/fuzzing.rs",
+            "--exclude=**/fuzzing/**",
+            "--caught",
+            "--unviable",
+            "--colors=never",
+            "--output",
+        ])
         .arg(out);
     // All test binaries at once, and all of them stopped by the first failure.
     if cargo("nextest").arg("--version").succeeds() {

@@ -57,6 +57,20 @@ const ROWS: &[Row] = &[
         pick: pick::regions,
     },
     Row {
+        id: "R9c",
+        about: "inputs that the slowest decoder looks at in a second, over the vectors",
+        command: "cargo xtask bench decoders -- --quick",
+        is_quick: false,
+        pick: pick::decoders,
+    },
+    Row {
+        id: "R9d",
+        about: "decoding of small varints and of frames of 64 KiB",
+        command: "cargo xtask bench wire -- --quick decode",
+        is_quick: false,
+        pick: pick::wire,
+    },
+    Row {
         id: "R10",
         about: "mutants caught",
         command: "cargo xtask mutants",

@@ -235,17 +235,15 @@ impl Index {
     }
 
     fn open_file(file: Arc<dyn File>, cache_bytes: usize) -> Result<Self, IndexOpenError> {
-        // redb checks what it reads, but a hostile file that still passes its checksums must not
-        // take the process down either.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
+        let opened = caught(|| {
             Builder::new()
                 .set_cache_size(cache_bytes)
                 .set_check_integrity_on_open(true)
                 .create_with_backend(Backend(file))
-        }));
+        });
         match opened {
-            Ok(Ok(db)) => Ok(Self { db, snapshot: RwLock::default() }),
-            Ok(Err(redb::DatabaseError::Storage(redb::StorageError::Io(error)))) => {
+            Some(Ok(db)) => Ok(Self { db, snapshot: RwLock::default() }),
+            Some(Err(redb::DatabaseError::Storage(redb::StorageError::Io(error)))) => {
                 match error.kind() {
                     // redb reports a file that is not its own, or that ends early, this way.
                     io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
@@ -254,8 +252,8 @@ impl Index {
                     _ => Err(IndexOpenError::Io(error)),
                 }
             }
-            Ok(Err(error)) => Err(IndexOpenError::Corrupt(error.to_string())),
-            Err(_) => Err(IndexOpenError::Corrupt("redb could not make sense of it".to_owned())),
+            Some(Err(error)) => Err(IndexOpenError::Corrupt(error.to_string())),
+            None => Err(IndexOpenError::Corrupt("redb could not make sense of it".to_owned())),
         }
     }
 
@@ -412,8 +410,45 @@ pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
 /// Runs an index operation; a panic inside redb becomes an error.
 fn guarded<T>(operation: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(operation))
-        .unwrap_or_else(|_| Err(StoreError::corrupt("redb could not make sense of it")))
+    caught(operation).unwrap_or_else(|| Err(StoreError::corrupt("redb could not make sense of it")))
+}
+
+/// redb checks what it reads, but a hostile file that still passes its checksums must not take the
+/// process down either. `None`: it panicked.
+fn caught<T>(operation: impl FnOnce() -> T) -> Option<T> {
+    #[cfg(any(fuzzing, feature = "fuzzing", test))]
+    let _mark = Guarded::new();
+    catch_unwind(AssertUnwindSafe(operation)).ok()
+}
+
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+std::thread_local! {
+    static GUARDED: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
+}
+
+/// Says that a panic of this thread is caught.
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+struct Guarded;
+
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+impl Guarded {
+    fn new() -> Self {
+        GUARDED.set(GUARDED.get() + 1);
+        Self
+    }
+}
+
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        GUARDED.set(GUARDED.get() - 1);
+    }
+}
+
+/// Whether a panic of this thread would be caught and told as damage.
+#[cfg(any(fuzzing, feature = "fuzzing", test))]
+pub(crate) fn is_guarded() -> bool {
+    GUARDED.get() > 0
 }
 
 fn fault(error: impl Into<redb::Error>) -> StoreError {

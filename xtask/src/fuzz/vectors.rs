@@ -28,8 +28,8 @@ pub(super) fn spread() -> Result<()> {
     if count == 0 { bail!("no vector is an input; were the codecs renamed?") } else { Ok(()) }
 }
 
-/// The target that decodes a codec, and what it takes for a test. Proofs are not among them: the
-/// target that verifies builds its own transfers from the input.
+/// The target that decodes a codec, and what it takes for a test. Transfers and outboards are not
+/// among them: the target that verifies makes these of the input, and damages them.
 fn input(codec: &str, test: &Value) -> Result<Option<(&'static str, Vec<u8>)>> {
     let bytes = hex(test.get("bytes").and_then(Value::as_str).unwrap_or_default())?;
     let param = |name: &str| test.get("params")?.get(name)?.as_str()?.parse::<u64>().ok();
@@ -51,6 +51,11 @@ fn input(codec: &str, test: &Value) -> Result<Option<(&'static str, Vec<u8>)>> {
         "record" => {
             let segment = byte(param("segment").unwrap_or(0));
             Some(("store_record", [&[segment], bytes.as_slice()].concat()))
+        }
+        "frontier" => {
+            // A blob of that size of which nothing is held, and the bytes as they are.
+            let [low, high] = u16::try_from(param("size").unwrap_or(0)).unwrap_or(0).to_le_bytes();
+            Some(("tree_frontier", [&[0, low, high, 0, 1, 0], bytes.as_slice()].concat()))
         }
         _ => None,
     })
@@ -80,6 +85,9 @@ mod tests {
         assert_eq!(input("record", &test)?, Some(("store_record", vec![7, 0xaa])));
         let test = json!({ "bytes": "0401", "params": { "credit": "9" } });
         assert_eq!(input("session", &test)?, Some(("mesh_session", vec![4, 1])));
+        let test = json!({ "bytes": "aa", "params": { "size": "300" } });
+        let expected = vec![0, 0x2c, 0x01, 0, 1, 0, 0xaa];
+        assert_eq!(input("frontier", &test)?, Some(("tree_frontier", expected)));
         assert_eq!(input("identity", &json!({ "bytes": "" }))?, None);
         assert!(input("varint", &json!({ "bytes": "4" })).is_err());
         Ok(())

@@ -98,6 +98,49 @@ pub(super) fn plants(output: &str) -> Option<String> {
     Some(all.trim_end_matches(" planted bugs were caught").to_owned())
 }
 
+/// The slowest of criterion's `decoders/NAME`.
+pub(super) fn decoders(output: &str) -> Option<String> {
+    let all: Vec<(&str, f64, &str)> =
+        throughputs(output).filter(|(name, ..)| name.starts_with("decoders/")).collect();
+    let per_second = |(_, figure, unit): &(&str, f64, &str)| match *unit {
+        "Melem/s]" => figure * 1e6,
+        "Kelem/s]" => figure * 1e3,
+        _ => *figure,
+    };
+    let slowest = all.iter().min_by(|a, b| per_second(a).total_cmp(&per_second(b)))?;
+    let name = slowest.0.trim_start_matches("decoders/");
+    Some(format!("{:.0} ({name}), {} decoders", per_second(slowest), all.len()))
+}
+
+/// Criterion's varints and frames.
+pub(super) fn wire(output: &str) -> Option<String> {
+    let figure = |ending: &str| throughputs(output).find(|(name, ..)| name.ends_with(ending));
+    let (_, varints, _) = figure("varint/decode/small").filter(|(.., unit)| *unit == "Melem/s]")?;
+    let frames = |ending: &str| {
+        let (_, speed, unit) = figure(ending)?;
+        Some(format!("{speed} {}", unit.trim_end_matches(']')))
+    };
+    let (plain, crc) = (frames("decode/64KiB/plain")?, frames("decode/64KiB/crc")?);
+    Some(format!("{:.1} ns; frames {plain}, with CRC-32 {crc}", 1e3 / varints))
+}
+
+/// What criterion measured, in its middle estimate: name, figure, unit. A long name has a line of
+/// its own.
+fn throughputs(output: &str) -> impl Iterator<Item = (&str, f64, &str)> {
+    let mut name = None;
+    output.lines().filter_map(move |line| {
+        let mut words = line.split_whitespace();
+        let first = words.next()?;
+        if first.contains('/') && !line.starts_with(' ') {
+            name = Some(first);
+        }
+        // The first line of that name; a second one is a comparison with the last run.
+        let figure =
+            words.nth(2).filter(|_| first == "thrpt:").and_then(|word| word.parse().ok())?;
+        Some((name.take()?, figure, line.split_whitespace().next_back()?))
+    })
+}
+
 /// The last line that is meant.
 fn line(output: &str, is_meant: impl Fn(&str) -> bool) -> Option<&str> {
     output.lines().rev().find(|line| is_meant(line))
@@ -137,6 +180,14 @@ mod tests {
             ),
             some("2 targets clean, 60 s each; 2.2 million inputs")
         );
+        let bench = "decoders/varint   time: [1 ns 2 ns 3 ns]\n  \
+thrpt:  [347.90 Melem/s 348.68 Melem/s 351.85 Melem/s]\n  thrpt: [-8.7 % -8.1 % -7.6 %]\n\
+decoders/message-session\n  thrpt:  [400.1 Kelem/s 452.28 Kelem/s 473.44 Kelem/s]\n";
+        assert_eq!(decoders(bench), some("452280 (message-session), 2 decoders"));
+        let bench = "wire/varint/decode/small\n thrpt: [1 Melem/s 500.0 Melem/s 9 Melem/s]\n\
+wire/frame_stream/decode/64KiB/plain\n thrpt: [1 GiB/s 7.5 GiB/s 9 GiB/s]\n\
+wire/frame_stream/decode/64KiB/crc\n thrpt: [1 GiB/s 5 GiB/s 9 GiB/s]\n";
+        assert_eq!(wire(bench), some("2.0 ns; frames 7.5 GiB/s, with CRC-32 5 GiB/s"));
         let table = "crate                 lines            regions\n\
                      samara-wire          935/940  99.5 %  1851/1873  98.8 %  (goal 95 % of lines)\n";
         assert_eq!(lines(table), some("wire 99.5 %"));

@@ -6,7 +6,10 @@ use samara_base::{BlobId, GroupLog2};
 use samara_tree::{Cv, OutboardBuilder, Prover};
 
 use super::DIR;
-use crate::{Options, Store, Target, disk::MemDisk};
+use crate::{
+    Options, Receiver, Store, Target,
+    disk::{Fault, MemDisk},
+};
 
 const SOUND: &str = "invariant: a new disk";
 
@@ -24,16 +27,18 @@ pub(super) fn used_store() -> MemDisk {
     let root = store.root(Path::new("/")).expect(SOUND);
     store.share_in_place(root, b"outside-0", &mut |_| ()).expect(SOUND);
     store.checkpoint().expect(SOUND);
-    receive(&store);
+    let receiver = receive(&store);
     store.put(b"since the checkpoint").expect(SOUND);
-    core::mem::forget(store);
+    // From here on nothing that is still done reaches the disk.
+    disk.fail_after(0, Fault::Cut);
+    drop((receiver, store));
     disk.crash(None);
     disk.power_on();
     disk
 }
 
 /// Two of three groups of a blob, the second one behind a checkpoint.
-fn receive(store: &Store) {
+fn receive(store: &Store) -> Receiver {
     let data = vec![3; 40_000];
     let (id, outboard) = outboard(&data);
     let prover = Prover::open(id, data.len() as u64, outboard.as_slice()).expect(SOUND);
@@ -51,7 +56,7 @@ fn receive(store: &Store) {
             store.checkpoint().expect(SOUND);
         }
     }
-    core::mem::forget(receiver);
+    receiver
 }
 
 fn outboard(data: &[u8]) -> (BlobId, Vec<Cv>) {
