@@ -18,6 +18,12 @@ pub(crate) const SHORT_BYTES_MAX: u16 = 65_535;
 pub(crate) const PLACES_MAX: usize = 4;
 pub(crate) const NAME_MAX: usize = 1024;
 pub(crate) const JOURNAL_ENTRY_MAX: usize = 65_536;
+pub(crate) const RECORD_ALIGN: usize = 8;
+pub(crate) const SEGMENT_VERSION: u32 = 1;
+
+/// Records of partial blobs in segment tails that recovery remembers. A checkpoint comes at least
+/// every 32,768 rows, so more appear only in a segment that somebody made up.
+pub(crate) const TAIL_RECORDS_MAX: usize = 65_536;
 // registry store-limits: end
 
 /// What the payload of a record is.

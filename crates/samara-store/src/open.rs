@@ -19,6 +19,7 @@ use crate::{
     index::{Batch, FORMAT_VERSION, INDEX_FILE, Index, IndexOpenError, Table},
     inner::{Inner, Parts},
     journal::Entry,
+    limits::TAIL_RECORDS_MAX,
     partial::{PARTIAL_DIR, Partial, index, partial_path, place_record},
     reader::Source,
     record::{FLAG_PROVISIONAL, HEADER_LEN, Header, Kind, SEGMENT_HEADER_LEN, stride},
@@ -31,9 +32,6 @@ use crate::{
 };
 
 const LOCK_FILE: &[u8] = b"LOCK";
-/// Records of partial blobs in segment tails that recovery remembers. A checkpoint comes at least
-/// every 32,768 rows, so more appear only in a segment that somebody made up.
-const TAIL_RECORDS_MAX: usize = 65_536;
 
 /// What opening a store found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

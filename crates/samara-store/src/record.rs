@@ -5,18 +5,15 @@ use core::fmt;
 use samara_base::BlobId;
 use samara_tree::{Cv, Tree};
 
-use crate::limits::{PAYLOAD_MAX, SEGMENT_NUMBER_MAX, kind};
+use crate::limits::{PAYLOAD_MAX, RECORD_ALIGN, SEGMENT_NUMBER_MAX, SEGMENT_VERSION, kind};
 
 /// Length of a record's header. Unit: bytes.
 pub(crate) const HEADER_LEN: usize = 72;
 /// Length of the header of a segment file. Unit: bytes.
 pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
-/// Records start at multiples of this. Unit: bytes.
-const ALIGN: usize = 8;
 
 const MAGIC: [u8; 4] = *b"SmRc";
 const SEGMENT_MAGIC: [u8; 8] = *b"SamaraSg";
-const SEGMENT_VERSION: u32 = 1;
 
 /// What the payload of a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,11 +155,11 @@ impl Header {
         //= rfcs/0009-store.md#store-21
         //# A reader MUST treat a record as absent whose magic, kind, flags, zeros, segment number or
         //# span is not as the table says.
-        let [kind, flags, reserved @ ..] = reader.take::<4>();
-        let kind = match kind {
-            1 => Kind::Data,
-            2 => Kind::Outboard,
-            3 => Kind::Bind,
+        let [found, flags, reserved @ ..] = reader.take::<4>();
+        let kind = match found {
+            kind::DATA => Kind::Data,
+            kind::OUTBOARD => Kind::Outboard,
+            kind::BINDING => Kind::Bind,
             _ => return Err(wrong(4, Field::Kind)),
         };
         if flags & !FLAG_PROVISIONAL != 0 {
@@ -236,7 +233,7 @@ impl Header {
 
 /// Distance from one record to the next. Unit: bytes.
 pub(crate) const fn stride(payload_len: u32) -> u64 {
-    (HEADER_LEN + payload_len as usize).next_multiple_of(ALIGN) as u64
+    (HEADER_LEN + payload_len as usize).next_multiple_of(RECORD_ALIGN) as u64
 }
 
 /// The header of a segment file: magic, version, number, zeros, CRC-32.
