@@ -157,6 +157,7 @@ pub(crate) enum Command {
     Id(cmd::id::Id),
     Stat(cmd::stat::Stat),
     Doctor(cmd::doctor::Doctor),
+    RebuildIndex(cmd::rebuild_index::RebuildIndex),
     Completions(cmd::completions::Completions),
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod id;
 pub(crate) mod ls;
+pub(crate) mod rebuild_index;
 pub(crate) mod rm;
 pub(crate) mod share;
 pub(crate) mod stat;

@@ -301,6 +301,19 @@ pub(crate) struct Summary {
     pub(crate) damaged: u64,
 }
 
+/// `rebuild-index`: a store whose index was made again.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "rebuilt")]
+pub(crate) struct RebuiltIndex {
+    #[serde(flatten)]
+    pub(crate) path: PathText,
+    pub(crate) whole: u64,
+    pub(crate) damaged: u64,
+    pub(crate) left_out: u64,
+    pub(crate) names: u64,
+    pub(crate) skipped_bytes: u64,
+}
+
 /// `stat`: a store. The figures are absent if it is in use.
 #[derive(Debug, Default, Serialize)]
 #[serde(tag = "event", rename = "store")]

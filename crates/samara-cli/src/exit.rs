@@ -169,7 +169,12 @@ impl From<StoreError> for Failure {
         let code = match &error {
             StoreError::NoSpace { needed, free } => return disk_full(*needed, *free),
             StoreError::ReadOnly { .. } | StoreError::Denied { .. } => Code::Denied,
-            StoreError::Corrupt { .. } => Code::Damaged,
+            StoreError::Corrupt { .. } => {
+                return Self::new(Code::Damaged, error.to_string()).advise(
+                    "make the index again with `samara rebuild-index --force`; shared files have to \
+                     be shared again",
+                );
+            }
             StoreError::Io { source, .. } => match Code::of_io(source) {
                 // Of a file inside the store, these are no news about what the user named.
                 Code::NotFound | Code::Exists => Code::Failed,
@@ -190,7 +195,7 @@ impl From<OpenError> for Failure {
             OpenError::ReadOnly { .. } => Self::new(Code::Denied, error.to_string())
                 .advise("make it writable, or choose another directory with --store"),
             OpenError::Corrupt { .. } => Self::new(Code::Damaged, error.to_string()).advise(
-                "move the store's directory away and fetch again; files that you shared are not touched",
+                "make the index again with `samara rebuild-index` and the same --store, if any",
             ),
             error => Self::new(Code::Failed, error.to_string()),
         }

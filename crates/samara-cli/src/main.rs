@@ -85,6 +85,7 @@ fn run(context: &Context, command: Command) -> Result<Code, Failure> {
         Command::Id(id) => id.run(context),
         Command::Stat(stat) => stat.run(context),
         Command::Doctor(doctor) => block_on(doctor.run(context)),
+        Command::RebuildIndex(rebuild) => rebuild.run(context),
         Command::Completions(completions) => completions.run(context),
     }
 }

@@ -21,9 +21,6 @@ use crate::{
 /// Most slots of the default store.
 const SLOTS_MAX: usize = 8;
 
-/// A directory with this file in it is a store (RFC 0009). Who only looks makes none.
-const INDEX_FILE: &str = "index.redb";
-
 /// Where the store is.
 #[derive(Clone, Debug)]
 pub(crate) enum StoreDir {
@@ -76,7 +73,7 @@ impl StoreDir {
     ) -> Result<Node, Failure> {
         let mut slots = self.slots();
         if let (Self::Default(_), Some(blob)) = (self, blob) {
-            let has = |dir: &PathBuf| dir.join(INDEX_FILE).is_file() && holds(dir, &blob);
+            let has = |dir: &PathBuf| is_store(dir) && holds(dir, &blob);
             if let Some(at) = slots.iter().position(has) {
                 slots[..=at].rotate_right(1);
             }
@@ -105,7 +102,7 @@ impl StoreDir {
     pub(crate) fn stores(&self) -> Result<Stores, Failure> {
         let mut stores = Stores::default();
         for dir in self.slots() {
-            if !dir.join(INDEX_FILE).is_file() {
+            if !is_store(&dir) {
                 if let Self::Named(dir) = self {
                     let text = format!("there is no store at {}", dir.display());
                     return Err(Failure::new(Code::NotFound, text));
@@ -120,6 +117,11 @@ impl StoreDir {
         }
         Ok(stores)
     }
+}
+
+/// Whether a directory is a store (RFC 0009), be it one that lost its index. Who only looks makes none.
+pub(crate) fn is_store(dir: &Path) -> bool {
+    dir.join("index.redb").is_file() || dir.join("segments").is_dir()
 }
 
 /// Whether a store that is free holds any part of a blob.

@@ -49,8 +49,8 @@ pub enum StoreError {
     /// Trying the sync again would prove nothing: the system may have dropped the pages that it
     /// could not write. See Rebello et al., "Can Applications Recover from fsync Failures?" (2020).
     Poisoned,
-    /// The index answered something that it cannot contain. Move the store away and fetch again,
-    /// or restore it from a copy.
+    /// The index answered something that it cannot contain.
+    /// [`Store::rebuild_index`](crate::Store::rebuild_index) makes it again.
     Corrupt {
         /// What was wrong.
         detail: String,
@@ -158,8 +158,8 @@ pub enum OpenError {
         /// The newest that this version knows.
         supported: u64,
     },
-    /// The index is damaged. Move the directory away and fetch again, or restore it from a copy.
-    /// Files that were shared in place or received into place are not touched.
+    /// The index is damaged or missing. [`Store::rebuild_index`](crate::Store::rebuild_index) makes it
+    /// again. Files that were shared in place or received into place are not touched.
     Corrupt {
         /// The damaged file.
         path: PathBuf,

@@ -14,6 +14,7 @@ use self::used::used_store;
 use crate::{
     Options, Store,
     disk::{Disk as _, MemDisk, Open},
+    index::Index,
     journal,
     limits::PAYLOAD_MAX,
     record::{HEADER_LEN, Header, SEGMENT_HEADER_LEN, segment_header},
@@ -91,8 +92,8 @@ pub fn row(data: &[u8]) {
 
 /// Opening a store whose segment somebody made up, over a disk in memory: no panic, no false blob.
 ///
-/// Input: flags (one byte: bit 0 makes header CRCs right, bit 1 makes payload CRCs right), then the
-/// segment behind its header.
+/// Input: flags (one byte: bit 0 makes header CRCs right, bit 1 makes payload CRCs right, bit 2 has the
+/// index made again), then the segment behind its header.
 ///
 /// # Panics
 ///
@@ -108,6 +109,7 @@ pub fn segment(data: &[u8]) {
     let options = Options { cache_bytes: 1 << 16, ..Options::default() };
     {
         let handle = disk.open_dir(dir, true).expect("invariant: a new disk");
+        drop(Index::open(&*handle, options.cache_bytes).expect("invariant: a new disk"));
         handle.make_dirs(crate::segment::SEGMENTS_DIR).expect("invariant: a new disk");
         let file = handle.open(&segment_path(1), Open::Create { mode: 0o600 });
         let file = file.expect("invariant: a new disk");
@@ -121,6 +123,14 @@ pub fn segment(data: &[u8]) {
         });
         let end = scanned.expect("invariant: the disk reads");
         assert_eq!(end, last);
+    }
+    if flags & 4 != 0 {
+        let rebuilt = recovery::rebuild(&disk).expect("a disk with room");
+        let id = rebuilt.put(data).expect("the store goes on");
+        rebuilt.checkpoint().expect("the store goes on");
+        let reader = rebuilt.reader(&id).expect("held").expect("held");
+        assert_eq!(reader.read(0..data.len() as u64).expect("held"), data);
+        return;
     }
     for turn in 0..2 {
         let store = Store::open_on(Arc::new(disk.clone()), dir, options);
@@ -175,7 +185,7 @@ mod tests {
     #[test]
     fn seeds_pass() {
         let good = [record_of(b"one"), record_of(&[7; 5000])].concat();
-        for flags in 0..4 {
+        for flags in 0..8 {
             segment(&[&[flags], good.as_slice()].concat());
             segment(&[&[flags], good.get(..100).unwrap()].concat());
             let mut bad = good.clone();

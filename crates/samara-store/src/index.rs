@@ -219,6 +219,12 @@ impl Index {
     /// Makes an empty index. It gets its name only when it is whole, since redb does not take up a
     /// file that it did not finish making.
     fn create(dir: &dyn Dir, cache_bytes: usize) -> Result<(), IndexOpenError> {
+        drop(Self::begin(dir, cache_bytes)?);
+        Self::name(dir, false).map_err(IndexOpenError::Io)
+    }
+
+    /// Makes an empty index that has no name yet; see [`name`](Self::name).
+    pub(crate) fn begin(dir: &dyn Dir, cache_bytes: usize) -> Result<Self, IndexOpenError> {
         let file = dir.open(INDEX_NEW_FILE, Open::Create { mode: 0o600 });
         let file = file.map_err(IndexOpenError::Io)?;
         file.set_len(0).map_err(IndexOpenError::Io)?;
@@ -229,9 +235,13 @@ impl Index {
             .create_tables()
             .and_then(|()| index.commit(&[&batch]))
             .map_err(IndexOpenError::Store)?;
-        drop(index);
-        let named = dir.rename(INDEX_NEW_FILE, INDEX_FILE, false);
-        named.and_then(|()| dir.sync_names(b"")).map_err(IndexOpenError::Io)
+        Ok(index)
+    }
+
+    /// Gives the index that was begun its name. What was committed to it is durable.
+    pub(crate) fn name(dir: &dyn Dir, replace: bool) -> io::Result<()> {
+        dir.rename(INDEX_NEW_FILE, INDEX_FILE, replace)?;
+        dir.sync_names(b"")
     }
 
     fn open_file(file: Arc<dyn File>, cache_bytes: usize) -> Result<Self, IndexOpenError> {

@@ -59,8 +59,8 @@ pub(crate) struct Inner {
     unsynced_bytes: AtomicU64,
     /// Held while a small file is created in one of the directories that hash to it.
     creating: [Mutex<()>; CREATING],
-    /// Number of the next temporary file.
-    temporary: AtomicU64,
+    /// The next number for something that has no other name: a temporary file, an import.
+    numbers: AtomicU64,
     _lock: Box<dyn Lock>,
 }
 
@@ -192,7 +192,7 @@ impl Inner {
             poisoned: AtomicBool::new(false),
             unsynced_bytes: AtomicU64::new(0),
             creating: Default::default(),
-            temporary: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
             _lock: parts.lock,
         }
     }
@@ -542,9 +542,14 @@ impl Inner {
         opened.map_err(|error| StoreError::io("open", join(self.dir.path(), rel), error))
     }
 
+    /// A number that this process has not used before for this store.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// A new name for a temporary file, in the store's directory.
     pub(crate) fn temporary_path(&self) -> Vec<u8> {
-        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        let number = self.number();
         [crate::partial::PARTIAL_DIR, format!("/{number}.tmp").as_bytes()].concat()
     }
 

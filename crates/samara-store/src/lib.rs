@@ -96,6 +96,7 @@ mod partial;
 mod put;
 mod read;
 mod reader;
+mod rebuild;
 mod receive;
 mod record;
 mod resume;
@@ -112,6 +113,7 @@ pub use error::{
 pub use open::Recovery;
 pub use partial::Ingested;
 pub use reader::{BlobReader, Encoded};
+pub use rebuild::Rebuilt;
 pub use receive::{Receiver, Target};
 pub use row::RootId;
 /// The README's example is compiled and run.

@@ -13,7 +13,7 @@ use samara_tree::{Tree, Verifier};
 use crate::{
     Options, Store,
     cvs::Cvs,
-    disk::{Dir, Disk, LockOutcome, Open, join},
+    disk::{Dir, Disk, Lock, LockOutcome, Open, join},
     error::{OpenError, StoreError, failed},
     external::rename_root,
     index::{Batch, FORMAT_VERSION, INDEX_FILE, Index, IndexOpenError, Table},
@@ -81,18 +81,7 @@ impl Store {
         let options = options.checked();
         let existed = disk.exists(dir).map_err(|error| unwritable(dir, error))?;
         let handle = disk.open_dir(dir, true).map_err(|error| unwritable(dir, error))?;
-        let lock = match handle.try_lock(LOCK_FILE, &std::process::id().to_string()) {
-            Ok(LockOutcome::Taken(lock)) => lock,
-            //= rfcs/0009-store.md#store-17
-            //# A store MUST be open in at most one process at a time.
-            Ok(LockOutcome::Held(note)) => {
-                return Err(OpenError::InUse {
-                    pid: note.trim().parse().ok(),
-                    path: dir.to_path_buf(),
-                });
-            }
-            Err(error) => return Err(unwritable(dir, error)),
-        };
+        let lock = take_lock(&*handle, dir)?;
         for name in [SEGMENTS_DIR, PARTIAL_DIR] {
             handle.make_dirs(name).map_err(|error| unwritable(dir, error))?;
         }
@@ -120,8 +109,21 @@ impl Store {
     }
 }
 
+/// Takes the lock of a store's directory.
+pub(crate) fn take_lock(handle: &dyn Dir, dir: &Path) -> Result<Box<dyn Lock>, OpenError> {
+    match handle.try_lock(LOCK_FILE, &std::process::id().to_string()) {
+        Ok(LockOutcome::Taken(lock)) => Ok(lock),
+        //= rfcs/0009-store.md#store-17
+        //# A store MUST be open in at most one process at a time.
+        Ok(LockOutcome::Held(note)) => {
+            Err(OpenError::InUse { pid: note.trim().parse().ok(), path: dir.to_path_buf() })
+        }
+        Err(error) => Err(unwritable(dir, error)),
+    }
+}
+
 /// Sorts an error about the store's directory.
-fn unwritable(dir: &Path, error: io::Error) -> OpenError {
+pub(crate) fn unwritable(dir: &Path, error: io::Error) -> OpenError {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             OpenError::ReadOnly { path: dir.to_path_buf() }
@@ -132,17 +134,37 @@ fn unwritable(dir: &Path, error: io::Error) -> OpenError {
 
 fn open_index(dir: &dyn Dir, options: &Options) -> Result<(Index, bool), OpenError> {
     let path = join(dir.path(), INDEX_FILE);
-    let opened = Index::open(dir, options.cache_bytes).map_err(|error| match error {
+    let is_missing = dir.stat(INDEX_FILE).map_err(failed("stat", dir.path()))?.is_none();
+    //= rfcs/0009-store.md#store-29
+    //# A store that has segments but no index MUST NOT be opened for use.
+    if is_missing && !segment_numbers(dir)?.is_empty() {
+        let detail = "there are segments, and it is missing".to_owned();
+        return Err(OpenError::Corrupt { path, detail });
+    }
+    let opened = Index::open(dir, options.cache_bytes).map_err(|error| index_error(dir, error))?;
+    check_version(&opened.0, dir)?;
+    Ok(opened)
+}
+
+/// What an index that can't be opened means for the store.
+pub(crate) fn index_error(dir: &dyn Dir, error: IndexOpenError) -> OpenError {
+    match error {
         IndexOpenError::Io(error) => unwritable(dir.path(), error),
         //= rfcs/0009-store.md#store-7
         //# A store whose index does not pass its checksums MUST NOT be opened for use.
         IndexOpenError::Corrupt(detail) | IndexOpenError::Store(StoreError::Corrupt { detail }) => {
-            OpenError::Corrupt { path: path.clone(), detail }
+            OpenError::Corrupt { path: join(dir.path(), INDEX_FILE), detail }
         }
         IndexOpenError::Store(error) => error.into(),
-    })?;
-    let found = opened.0.version().map_err(|error| match error {
-        StoreError::Corrupt { detail } => OpenError::Corrupt { path, detail },
+    }
+}
+
+/// Whether this software understands the store.
+pub(crate) fn check_version(index: &Index, dir: &dyn Dir) -> Result<(), OpenError> {
+    let found = index.version().map_err(|error| match error {
+        StoreError::Corrupt { detail } => {
+            OpenError::Corrupt { path: join(dir.path(), INDEX_FILE), detail }
+        }
         error => error.into(),
     })?;
     //= rfcs/0009-store.md#store-12
@@ -150,7 +172,15 @@ fn open_index(dir: &dyn Dir, options: &Options) -> Result<(Index, bool), OpenErr
     if found > FORMAT_VERSION {
         return Err(OpenError::Version { found, supported: FORMAT_VERSION });
     }
-    Ok(opened)
+    Ok(())
+}
+
+/// The numbers of the segments that are there.
+pub(crate) fn segment_numbers(dir: &dyn Dir) -> Result<BTreeSet<u32>, StoreError> {
+    let mut numbers = BTreeSet::new();
+    dir.list(SEGMENTS_DIR, &mut |name| numbers.extend(segment_number(name)))
+        .map_err(failed("list", dir.path()))?;
+    Ok(numbers)
 }
 
 /// Reads all rows of a small table.
@@ -202,9 +232,7 @@ fn scan_segments(
     tail: &mut Tail,
     recovery: &mut Recovery,
 ) -> Result<Writer, OpenError> {
-    let mut numbers = BTreeSet::new();
-    dir.list(SEGMENTS_DIR, &mut |name| numbers.extend(segment_number(name)))
-        .map_err(failed("list", dir.path()))?;
+    let numbers = segment_numbers(&**dir)?;
     let mut last = None;
     let mut indexed = BTreeMap::new();
     for (key, value) in all_rows(index, Table::Segments)? {

@@ -78,7 +78,7 @@ impl Store {
         let mut builder = OutboardBuilder::new();
         let mut spool = Spool::new(inner);
         // The id is not known before the end, so the records carry a provisional one.
-        let mut writer = DataWriter::new(samara_tree::hash(&buffer), 0, FLAG_PROVISIONAL);
+        let mut writer = DataWriter::new(inner.provisional_id(&buffer), 0, FLAG_PROVISIONAL);
         while !buffer.is_empty() {
             builder.push(&buffer, &mut |_, cv| spool.values().push(cv));
             if let Err(error) = writer.push(inner, &buffer).and_then(|()| spool.settle()) {
@@ -203,6 +203,17 @@ impl Inner {
         drop(pending);
         crate::inner::locked(&self.readers).forget(id);
         Ok(())
+    }
+
+    /// An id for the records of an import that begins with these bytes. Two imports that begin alike
+    /// and run at the same time must be told apart when the index is made again.
+    fn provisional_id(&self, first: &[u8]) -> BlobId {
+        let (segment, offset) = self.writer().position();
+        let mut seed = Vec::from(*samara_tree::hash(first).as_bytes());
+        for number in [u64::from(segment), offset, self.number()] {
+            seed.extend_from_slice(&number.to_le_bytes());
+        }
+        samara_tree::hash(&seed)
     }
 
     /// Gives extents back that nothing refers to.

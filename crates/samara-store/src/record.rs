@@ -12,7 +12,8 @@ pub(crate) const HEADER_LEN: usize = 72;
 /// Length of the header of a segment file. Unit: bytes.
 pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
 
-const MAGIC: [u8; 4] = *b"SmRc";
+/// What every record begins with.
+pub(crate) const MAGIC: [u8; 4] = *b"SmRc";
 const SEGMENT_MAGIC: [u8; 8] = *b"SamaraSg";
 
 /// What the payload of a record is.

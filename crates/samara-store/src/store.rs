@@ -194,15 +194,17 @@ impl Store {
         let mut usage = Usage { free_bytes: free, ..Usage::default() };
         inner.each_row(Table::Blobs, &mut |_, value| {
             usage.blobs += 1;
-            usage.blob_bytes += BlobRow::decode(value).map_or(0, |row| row.size);
+            let size = BlobRow::decode(value).map_or(0, |row| row.size);
+            // What a row says is a claim.
+            usage.blob_bytes = usage.blob_bytes.saturating_add(size);
         })?;
         inner.each_row(Table::Partials, &mut |_, _| {
             usage.partials += 1;
         })?;
         inner.each_row(Table::Segments, &mut |_, value| {
             let row = SegmentRow::decode(value).unwrap_or_default();
-            usage.segment_live_bytes += row.live;
-            usage.segment_bytes += row.end;
+            usage.segment_live_bytes = usage.segment_live_bytes.saturating_add(row.live);
+            usage.segment_bytes = usage.segment_bytes.saturating_add(row.end);
         })?;
         Ok(usage)
     }

@@ -86,3 +86,31 @@ fn a_file_that_was_shared_in_place_is_never_moved() {
     assert_eq!(blake3::hash(&data).to_string(), shared.id);
     assert_eq!(world.read("out.bin"), data);
 }
+
+#[test]
+fn a_lost_index_is_made_again() {
+    let world = World::new();
+    world.file("source.bin", 1, 3 * MIB);
+    let data = world.read("source.bin");
+    let added = world.run_with_input("--store a add - --json", &data).code(0);
+    let id = added.events()[0]["id"].as_str().unwrap().to_owned();
+    world.run("--store a rebuild-index").code(0);
+    for damage in [false, true] {
+        let index = world.path("a/index.redb");
+        fs::remove_file(&index).unwrap();
+        if damage {
+            fs::write(&index, [0xa5; 100_000]).unwrap();
+        }
+        let refused = world.run("--store a ls").code(10);
+        assert!(refused.stderr.contains("samara rebuild-index"), "{}", refused.stderr);
+        let rebuilt = world.run("--store a rebuild-index --json").code(0);
+        assert_eq!(rebuilt.events()[0]["whole"], 1, "{:?}", rebuilt.events());
+        world.run(&format!("--store a export {id} out.bin --force")).code(0);
+        assert!(world.read("out.bin") == data);
+        world.run("--store a verify").code(0);
+    }
+    flip_bit(&world.path("a/segments/00000001.seg"), 1_500_000);
+    let damaged = world.run("--store a rebuild-index --force").code(10);
+    assert!(damaged.stderr.contains("1 more blobs are damaged"), "{}", damaged.stderr);
+    world.run("--store none rebuild-index").code(11);
+}

@@ -24,7 +24,7 @@ const HEAD_LEN: usize = 5;
 const CUT: u32 = 1 << 31;
 
 /// Opening a store whose index file somebody changed, over a disk in memory: it opens, or says that
-/// it is damaged; no panic, no false byte.
+/// it is damaged, and then the index can be made again; no panic, no false byte.
 ///
 /// Input: changes of the index of a store that was in use, each a place, a length and as many bytes;
 /// or, with the highest bit of the place set, a new length of the file and what to fill it with.
@@ -46,7 +46,14 @@ pub fn index(data: &[u8]) {
     for _ in 0..2 {
         let store = match Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options) {
             Ok(store) => store,
-            Err(error) => return refused(&error),
+            Err(error) => {
+                let rebuilt = refused(&disk, &error).expect("the segments are sound");
+                for blob in [&b"small"[..], &[1; 20_000]] {
+                    let stat = rebuilt.stat(&samara_tree::hash(blob)).expect("the index is new");
+                    assert!(stat.is_some_and(|stat| stat.complete), "what is in segments is back");
+                }
+                return;
+            }
         };
         look_around(&store);
         let put = store.put(data);

@@ -47,7 +47,10 @@ pub fn recovery(data: &[u8]) {
     for _ in 0..2 {
         let store = match Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options) {
             Ok(store) => store,
-            Err(error) => return refused(&error),
+            Err(error) => {
+                refused(&disk, &error);
+                return;
+            }
         };
         look_around(&store);
         let put = store.put(data);
@@ -62,9 +65,27 @@ pub fn recovery(data: &[u8]) {
     }
 }
 
-pub(super) fn refused(error: &OpenError) {
+/// A store that is damaged gets another index; returns it then.
+pub(super) fn refused(disk: &MemDisk, error: &OpenError) -> Option<Store> {
     assert!(!error.to_string().is_empty(), "every error says something");
     assert!(!matches!(error, OpenError::InUse { .. }), "nobody else has it open");
+    matches!(error, OpenError::Corrupt { .. }).then(|| rebuild(disk)).flatten()
+}
+
+/// Makes the index of a store again, and reads what it has then.
+pub(super) fn rebuild(disk: &MemDisk) -> Option<Store> {
+    let options = Options { cache_bytes: 1 << 16, ..Options::default() };
+    let (disk, dir) = (Arc::new(disk.clone()), Path::new(DIR));
+    match Store::rebuild_index_on(disk, dir, options, &mut |_| ()) {
+        Ok((store, _)) => {
+            look_around(&store);
+            Some(store)
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty(), "every error says something");
+            None
+        }
+    }
 }
 
 /// A disk with the folders of a store.
@@ -283,6 +304,15 @@ mod tests {
         let partial = [&[2, 32, 21, 0][..], &[7; 32], &[0; 16], &[1, 0, 0, 0, 0]].concat();
         recovery(&partial);
         recovery(&[&[1, 32, 1, 0][..], &[6; 32], &[0xff], &partial].concat());
+    }
+
+    #[test]
+    fn sums_of_what_rows_say_stay_in_range() {
+        // Two segments, and two blobs, of almost 2^64 bytes.
+        let segment = |number| [&[9, 4, 16, 0, 0, 0, 0, number][..], &[0xff; 16]].concat();
+        let blob =
+            |id| [&[1, 32, 19, 0][..], &[id; 32], &[0], &[0xff; 8], &[0, 1], &[1; 8]].concat();
+        recovery(&[segment(1), segment(2), blob(1), blob(2)].concat());
     }
 
     //= rfcs/0009-store.md#store-26

@@ -34,7 +34,7 @@ pub(super) fn store(dir: &StoreDir) -> Finding {
                 Err(error) => {
                     return Finding::fail(
                         format!("{shown}: {error}"),
-                        "move that directory away; files that you shared are not touched",
+                        "run samara rebuild-index --force with the same --store; share again what you shared",
                     );
                 }
             },
@@ -46,6 +46,7 @@ pub(super) fn store(dir: &StoreDir) -> Finding {
                     OpenError::InUse { .. } => "stop that process, or name another --store",
                     OpenError::ReadOnly { .. } => "make it writable, or name another --store",
                     OpenError::Version { .. } => "update samara",
+                    OpenError::Corrupt { .. } => "run samara rebuild-index with the same --store",
                     _ => "move that directory away; files that you shared are not touched",
                 };
                 return Finding::fail(error.to_string(), advice);
