@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{args::Args, cross, e2e, fuzz, rfc, sh, sh::cargo, test, tidy, vectors, workspace};
+use crate::{
+    args::Args, crash, cross, e2e, fuzz, rfc, sh, sh::cargo, test, tidy, vectors, workspace,
+};
 
 /// A job's name, what it does, and how.
 struct Job {
@@ -38,6 +40,11 @@ const JOBS: &[Job] = &[
         name: "vectors",
         about: "our crates and the reader in Python answer the vectors, and each other",
         run: vectors::verify,
+    },
+    Job {
+        name: "crash",
+        about: "the power fails while the store works, in thousands of ways",
+        run: crash::smoke,
     },
     Job {
         name: "fuzz",

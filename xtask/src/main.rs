@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod ci;
 mod coverage;
+mod crash;
 mod cross;
 mod e2e;
 mod fuzz;
@@ -52,6 +53,9 @@ usage: cargo xtask COMMAND [OPTIONS]
                                 lines and regions that the tests of a crate run, and the lines that none runs
   scoreboard [ROW...] [--from FILE]
                                 measure rows of SCOREBOARD.md, or the quick ones; take a figure from what was printed before
+  crash [enumerate] [--points N]
+                                the power fails in so many ways (default 100,000) while the store works
+  crash replay POINT            one of them again, as a failure named it
   fuzz [run] [TARGET...] [--seconds N] [--jobs N] [--sanitizer NAME]
                                 fuzz all targets, or some, N seconds each (default 60), N at a time
   fuzz list | replay [TARGET...] | seed [TARGET...]
@@ -94,6 +98,7 @@ fn run(mut args: Args) -> Result<()> {
         "tidy" => tidy::command(args),
         "rfc" => rfc::command(args),
         "plant" => plant::command(args),
+        "crash" => crash::command(args),
         "scoreboard" => scoreboard::command(args),
         "mutants" => mutants::command(args),
         "coverage" => coverage::command(args),

@@ -30,8 +30,8 @@ struct Row {
 const ROWS: &[Row] = &[
     Row {
         id: "R4",
-        about: "points at which a store was crashed, starved or failed, with nothing acknowledged lost",
-        command: "cargo test -p samara-store --test crash -- --nocapture",
+        about: "ways in which the power failed while a store worked, with nothing acknowledged lost",
+        command: "cargo xtask crash",
         is_quick: false,
         pick: pick::crash_points,
     },

@@ -4,8 +4,8 @@
 
 mod support;
 
-use core::error::Error;
-use std::{collections::BTreeMap, path::Path, sync::LazyLock};
+use core::{error::Error, fmt, str::FromStr};
+use std::{collections::BTreeMap, env, path::Path, sync::LazyLock, thread};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
 use samara_store::{
@@ -191,6 +191,150 @@ fn cut_everywhere(mut seed: impl FnMut(u64) -> Option<u64>) {
     }
     assert!(at > CALLS_MIN, "the workload has only {at} calls");
     println!("{} crash points", at - FIRST_CALL);
+}
+
+/// A way in which the power fails: the call that meets a fault, the fault, and what survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Point {
+    fault: Fault,
+    call: u64,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Unsynced changes, by bit.
+    Subset(u64),
+    /// By chance, some in part.
+    Chance(u64),
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fault = if self.fault == Fault::Cut { "cut" } else { "io" };
+        match self.fate {
+            Fate::Subset(bits) => write!(f, "{fault}:{}:subset:{bits}", self.call),
+            Fate::Chance(seed) => write!(f, "{fault}:{}:chance:{seed}", self.call),
+        }
+    }
+}
+
+impl FromStr for Point {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no point: say cut|io:CALL:subset|chance:NUMBER");
+        let parts: Vec<&str> = text.split(':').collect();
+        let [fault, call, kind, number] = parts[..] else { return Err(wrong()) };
+        let number = number.parse().map_err(|_| wrong())?;
+        let fault = match fault {
+            "cut" => Fault::Cut,
+            "io" => Fault::Io,
+            _ => return Err(wrong()),
+        };
+        let fate = match kind {
+            "subset" => Fate::Subset(number),
+            "chance" => Fate::Chance(number),
+            _ => return Err(wrong()),
+        };
+        Ok(Self { fault, call: call.parse().map_err(|_| wrong())?, fate })
+    }
+}
+
+/// What may survive of so many unsynced changes, `count` ways at most: all subsets if that is enough,
+/// else those that lack or have one or none, and chance.
+fn fates(unsynced: usize, count: u64, call: u64) -> Vec<Fate> {
+    let bits = u32::try_from(unsynced).unwrap_or(u32::MAX);
+    let all = 1_u64.checked_shl(bits).filter(|all| *all <= count);
+    if let Some(all) = all {
+        return (0..all).map(Fate::Subset).collect();
+    }
+    let every = 1_u64.checked_shl(bits).map_or(u64::MAX, |all| all - 1);
+    let single = (0..bits.min(64)).map(|bit| 1 << bit);
+    let subsets = [0, every].into_iter().chain(single.flat_map(|bit| [bit, every & !bit]));
+    // Chance has half of them, since only it tears writes.
+    let subsets = subsets.take(usize::try_from(count / 2).unwrap()).map(Fate::Subset);
+    let mut fates: Vec<Fate> = subsets.collect();
+    let chance = (fates.len() as u64..count).map(|at| Fate::Chance(call << 32 | at));
+    fates.extend(chance);
+    fates
+}
+
+/// Looks at one point.
+fn look(point: Point) {
+    let disk = prepared();
+    let model = run(&disk, point.call, point.fault).expect("the workload has such a call");
+    look_at(&disk, &model, point);
+}
+
+/// Lets the power fail on a copy of the disk.
+fn look_at(disk: &MemDisk, model: &Model, point: Point) {
+    let disk = disk.fork();
+    match point.fate {
+        Fate::Subset(bits) => disk.crash_subset(bits),
+        Fate::Chance(seed) => disk.crash(Some(seed)),
+    }
+    check(&disk, model, &point.to_string());
+}
+
+/// Goes through `count` points or a few more at every `step`th call from the `first` on, evenly over
+/// calls and faults. Returns how many.
+fn enumerate(count: u64, calls: u64, first: u64, step: u64) -> u64 {
+    let faults = [Fault::Cut, Fault::Io];
+    let calls: Vec<u64> = (first..calls).step_by(usize::try_from(step).unwrap()).collect();
+    let (mut left, mut done) = (calls.len() as u64 * faults.len() as u64, 0);
+    for fault in faults {
+        for call in calls.iter().map(|call| FIRST_CALL + call) {
+            // What one call does not need is for those behind it.
+            let share = count.saturating_sub(done).div_ceil(left).max(1);
+            left -= 1;
+            let disk = prepared();
+            let Some(model) = run(&disk, call, fault) else { continue };
+            for fate in fates(disk.unsynced(), share, call) {
+                look_at(&disk, &model, Point { fault, call, fate });
+                done += 1;
+            }
+        }
+    }
+    done
+}
+
+/// `cargo xtask crash` sets the number of points, or a single one.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test has no command line")]
+fn any_of_the_unsynced_changes_may_survive() {
+    if let Ok(point) = env::var("SAMARA_CRASH_POINT") {
+        return look(point.parse().unwrap());
+    }
+    let count = env::var("SAMARA_CRASH_POINTS").map_or(400, |count| count.parse().unwrap());
+    let calls = {
+        let disk = prepared();
+        workload(&open(&disk), &mut Model::default()).unwrap();
+        disk.calls() - FIRST_CALL
+    };
+    let threads = thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let done: u64 = thread::scope(|scope| {
+        let part = |first| scope.spawn(move || enumerate(count / threads, calls, first, threads));
+        let parts: Vec<_> = (0..threads).map(part).collect();
+        parts.into_iter().map(|part| part.join().unwrap()).sum()
+    });
+    assert!(done >= count / 2, "{done} of {count}");
+    println!("{done} crash points");
+}
+
+#[test]
+fn a_point_is_named_so_that_it_can_be_replayed() {
+    for text in ["cut:7:subset:5", "io:300:chance:18446744073709551615"] {
+        assert_eq!(text.parse::<Point>().unwrap().to_string(), text);
+    }
+    for text in ["", "cut:7:subset", "cut:x:subset:5", "fire:7:subset:5", "cut:7:luck:5"] {
+        assert!(text.parse::<Point>().is_err(), "{text}");
+    }
+    assert_eq!(fates(2, 4, 1), [0, 1, 2, 3].map(Fate::Subset));
+    let fates = fates(70, 40, 1);
+    assert_eq!(fates.len(), 40);
+    assert_eq!(fates[..3], [0, u64::MAX, 1].map(Fate::Subset));
+    assert!(fates[20..].iter().all(|fate| matches!(fate, Fate::Chance(_))));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+mod crash;
+
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -30,7 +32,7 @@ pub struct MemDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     nodes: BTreeMap<u64, Node>,
     node_next: u64,
@@ -45,13 +47,13 @@ struct State {
     read_fault: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Node {
     Dir { now: BTreeMap<Vec<u8>, u64>, durable: BTreeMap<Vec<u8>, u64> },
     File(Content),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
@@ -60,7 +62,7 @@ struct Content {
     mtime_ns: i64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Change {
     Write { at: usize, data: Vec<u8> },
     Len(usize),
@@ -122,34 +124,6 @@ impl MemDisk {
     /// Makes every read fail until [`Self::heal`].
     pub fn fail_reads(&self) {
         self.lock().read_fault = true;
-    }
-
-    /// The power fails and comes back. Without a seed everything unsynced is lost. With one, each
-    /// unsynced write survives by the toss of a coin, some of them only in part, and so does each
-    /// unsynced name: what a real disk may do.
-    ///
-    /// Files that were open before must not be used any more.
-    pub fn crash(&self, seed: Option<u64>) {
-        let mut state = self.lock();
-        let mut coin = Coin(seed.unwrap_or_default());
-        let mut coin = seed.map(|_| &mut coin);
-        for node in state.nodes.values_mut() {
-            match node {
-                Node::Dir { now, durable } => {
-                    if coin.as_mut().is_some_and(|coin| coin.toss()) {
-                        durable.clone_from(now);
-                    } else {
-                        now.clone_from(durable);
-                    }
-                }
-                Node::File(content) => content.crash(coin.as_deref_mut()),
-            }
-        }
-        state.locks.clear();
-        state.plan = None;
-        state.cut = false;
-        state.full = false;
-        state.read_fault = false;
     }
 
     /// The process died, but the machine did not: locks are gone, everything written is there, a
@@ -220,47 +194,6 @@ impl MemDisk {
         }
         found.sort();
         found
-    }
-}
-
-/// A small generator of coin tosses, so that a crash is replayed by its seed.
-struct Coin(u64);
-
-impl Coin {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    fn toss(&mut self) -> bool {
-        self.next() & 1 == 1
-    }
-}
-
-impl Content {
-    fn crash(&mut self, coin: Option<&mut Coin>) {
-        let unsynced = core::mem::take(&mut self.unsynced);
-        if let Some(coin) = coin {
-            for change in unsynced {
-                match change {
-                    Change::Write { at, data } => {
-                        let keep = match coin.next() % 4 {
-                            0 | 1 => data.len(),
-                            2 => 0,
-                            _ => usize::try_from(coin.next() % (data.len() as u64 + 1))
-                                .unwrap_or_default(),
-                        };
-                        put(&mut self.durable, at, data.get(..keep).unwrap_or_default());
-                    }
-                    Change::Len(len) if coin.toss() => set_len(&mut self.durable, len),
-                    Change::Len(_) => {}
-                }
-            }
-        }
-        self.now.clone_from(&self.durable);
     }
 }
 
