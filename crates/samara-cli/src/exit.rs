@@ -171,8 +171,8 @@ impl From<StoreError> for Failure {
             StoreError::ReadOnly { .. } | StoreError::Denied { .. } => Code::Denied,
             StoreError::Corrupt { .. } => {
                 return Self::new(Code::Damaged, error.to_string()).advise(
-                    "make the index again with `samara rebuild-index --force`; shared files have to \
-                     be shared again",
+                    "try again; if it stays so, make the index of this store again with `samara \
+                     rebuild-index --force --store DIR`, and share again what you shared",
                 );
             }
             StoreError::Io { source, .. } => match Code::of_io(source) {

@@ -6,6 +6,8 @@
 
 use std::{
     env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -121,7 +123,13 @@ impl StoreDir {
 
 /// Whether a directory is a store (RFC 0009), be it one that lost its index. Who only looks makes none.
 pub(crate) fn is_store(dir: &Path) -> bool {
-    dir.join("index.redb").is_file() || dir.join("segments").is_dir()
+    let is_segment = |name: OsString| {
+        let name = name.to_string_lossy();
+        name.strip_suffix(".seg").is_some_and(|number| number.len() == 8)
+    };
+    let has_segments =
+        |entries: fs::ReadDir| entries.flatten().any(|entry| is_segment(entry.file_name()));
+    dir.join("index.redb").is_file() || fs::read_dir(dir.join("segments")).is_ok_and(has_segments)
 }
 
 /// Whether a store that is free holds any part of a blob.

@@ -252,14 +252,25 @@ fn scan_segments(
             // may be appended here.
             continue;
         }
+        if size == row.end {
+            last = Some((number, file, row.end));
+            continue;
+        }
         let mut live = 0;
         let from = row.end.max(SEGMENT_HEADER_LEN as u64);
-        let end = scan(&*file, number, from, &mut |offset, header, payload| {
+        let scanned = scan(&*file, number, from, &mut |offset, header, payload| {
             let offset = u32::try_from(offset).unwrap_or(u32::MAX);
             let loc = Loc { segment: number, offset };
             live += adopt(index, batch, tail, recovery, loc, header, payload)?;
             Ok(())
-        })?;
+        });
+        let end = match scanned {
+            Ok(end) => end,
+            // A bad sector must not keep the rest of the store away. Nothing that was acknowledged is
+            // read here; nothing is cut, and nothing is appended.
+            Err(StoreError::Io { action: "read", .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
         if size > end {
             // Most of it is preallocation, which is no loss.
             recovery.bytes_cut += count_cut(&*file, end, size);

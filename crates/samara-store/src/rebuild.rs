@@ -1,5 +1,6 @@
 //! Making the index again from the segments. Spec: RFC 0009, section "The index made again".
 
+mod records;
 mod scan;
 mod settle;
 
@@ -14,6 +15,7 @@ use crate::{
     open::{check_version, index_error, segment_numbers, take_lock, unwritable},
     partial::PARTIAL_DIR,
     roots::Roots,
+    row::{RootRow, id_of},
     segment::{SEGMENTS_DIR, Writer},
 };
 
@@ -45,11 +47,13 @@ impl Store {
     ///
     /// Tags, pins and roots come back only if the old index can be opened. Files that were shared have
     /// to be shared again, and partial blobs start anew. Segments are not changed, and the old index
-    /// stays in the directory as `index.old`. `progress` gets the bytes of segments scanned so far.
+    /// stays in the directory as `index.old`, unless there is one already. `progress` gets the bytes of
+    /// segments scanned so far.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]. The store is as it was before, then.
+    /// [`OpenError`]. The store has its old index then, or, if it could be made but not opened, the new
+    /// one.
     #[cfg(unix)]
     pub fn rebuild_index(
         dir: &Path,
@@ -89,7 +93,9 @@ impl Store {
         //# A store that makes its index again MUST NOT change or remove a segment that was there, but for zeros at its end.
         // What has to be written goes to a new one.
         let (segments, reserve) = (options.segment_bytes, options.reserve_bytes);
-        let writer = Writer::new(Arc::clone(&handle), segments, reserve, next, None);
+        let mut writer = Writer::new(Arc::clone(&handle), segments, reserve, next, None);
+        // And so does what comes later: those that are there may not end where they seem to.
+        writer.begin()?;
         let inner = Arc::new(Inner::new(Parts {
             disk: Arc::clone(&disk),
             dir: Arc::clone(&handle),
@@ -107,6 +113,8 @@ impl Store {
         for number in numbers {
             inner.scan_again(number, &mut rebuilt, progress)?;
         }
+        // What is looked up next is found faster in the index than beside it.
+        inner.checkpoint()?;
         inner.settle_all(&mut rebuilt)?;
         inner.close()?;
         //= rfcs/0009-store.md#store-30
@@ -126,7 +134,16 @@ fn old_index(dir: &dyn Dir, options: &Options) -> Result<Option<Index>, OpenErro
     if dir.stat(INDEX_FILE).map_err(failed("stat", dir.path()))?.is_none() {
         return Ok(None);
     }
-    let Ok((index, _)) = Index::open(dir, options.cache_bytes) else { return Ok(None) };
+    let index = match Index::open(dir, options.cache_bytes) {
+        Ok((index, _)) => index,
+        Err(error) => {
+            return match index_error(dir, error) {
+                // It is damaged, or the disk is.
+                OpenError::Corrupt { .. } | OpenError::Store(StoreError::Io { .. }) => Ok(None),
+                error => Err(error),
+            };
+        }
+    };
     match check_version(&index, dir) {
         // Whoever wrote that one knows better.
         Err(error @ OpenError::Version { .. }) => Err(error),
@@ -139,7 +156,8 @@ fn old_index(dir: &dyn Dir, options: &Options) -> Result<Option<Index>, OpenErro
 fn keep_old(dir: &dyn Dir) -> Result<(), StoreError> {
     let path = || join(dir.path(), INDEX_OLD_FILE);
     let copy = || {
-        if dir.stat(INDEX_FILE)?.is_none() {
+        // The first one may be the only one that knows names.
+        if dir.stat(INDEX_FILE)?.is_none() || dir.stat(INDEX_OLD_FILE)?.is_some() {
             return Ok(());
         }
         let from = dir.open(INDEX_FILE, Open::Read)?;
@@ -148,7 +166,8 @@ fn keep_old(dir: &dyn Dir) -> Result<(), StoreError> {
         let mut buffer = vec![0; 1 << 20];
         let mut at = 0;
         loop {
-            let read = from.read_at(&mut buffer, at)?;
+            // What can't be read can't be kept.
+            let read = from.read_at(&mut buffer, at).unwrap_or_default();
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
             to.write_at(bytes, at)?;
             at += read as u64;
@@ -168,9 +187,16 @@ impl Inner {
                 let Some((last, _)) = rows.last() else { break };
                 from.clone_from(last);
                 from.push(0);
-                names += if table == Table::Roots { 0 } else { rows.len() as u64 };
                 for (key, value) in rows {
-                    self.pending().put(table, &key, value);
+                    let is_sound = match table {
+                        Table::Roots => RootRow::decode(&value).is_some() && key.len() == 4,
+                        Table::Tags => id_of(&value).is_some(),
+                        _ => id_of(&key).is_some(),
+                    };
+                    if is_sound {
+                        names += u64::from(table != Table::Roots);
+                        self.pending().put(table, &key, value);
+                    }
                 }
                 self.maybe_checkpoint()?;
             }

@@ -9,8 +9,7 @@ use crate::{
     error::{StoreError, failed},
     limits::{PAYLOAD_MAX, SEGMENT_NUMBER_MAX},
     record::{
-        HEADER_LEN, Header, Kind, MAGIC, SEGMENT_HEADER_LEN, check_segment_header, segment_header,
-        stride,
+        HEADER_LEN, Header, Kind, SEGMENT_HEADER_LEN, check_segment_header, segment_header, stride,
     },
     row::{Extent, Loc},
 };
@@ -102,6 +101,13 @@ impl Writer {
 
     fn path(&self, number: u32) -> PathBuf {
         join(self.dir.path(), &segment_path(number))
+    }
+
+    /// Makes a new segment for the records to come.
+    pub(crate) fn begin(&mut self) -> Result<(), StoreError> {
+        self.seal()?;
+        self.open = Some(self.create()?);
+        Ok(())
     }
 
     /// Appends one record. It can be read back at once; it is durable after a checkpoint.
@@ -219,7 +225,8 @@ impl Writer {
         self.seal()
     }
 
-    /// Where the next record goes: the segment, or the last one that was made, and the offset in it.
+    /// Something that no earlier record has had: the number of the next segment, and the offset in the
+    /// open one.
     pub(crate) fn position(&self) -> (u32, u64) {
         let open = self.open.as_ref();
         (self.number_next, open.map_or(0, |open| open.end))
@@ -305,8 +312,8 @@ impl SegmentFiles {
     }
 }
 
-/// What [`scan`] calls for each record.
-type Visit<'a> = dyn FnMut(u64, &Header, &[u8]) -> Result<(), StoreError> + 'a;
+/// What is called for each record that is found: with its offset, its header and its payload.
+pub(crate) type Visit<'a> = dyn FnMut(u64, &Header, &[u8]) -> Result<(), StoreError> + 'a;
 
 /// Goes through the records of a segment from `from` on, as far as they are whole. `visit` gets the
 /// offset, the header and the payload. Returns the end of the last whole record.
@@ -338,73 +345,6 @@ pub(crate) fn scan(
         }
         visit(end, &header, &payload)?;
         end += stride(header.payload_len);
-    }
-}
-
-/// What [`scan_all`] found.
-#[derive(Debug)]
-pub(crate) struct ScannedAll {
-    /// Nothing that is no zero lies behind this.
-    pub(crate) end: u64,
-    /// Length of the file.
-    pub(crate) len: u64,
-    /// Bytes that belong to no whole record and are not zeros, in steps of eight.
-    pub(crate) skipped: u64,
-}
-
-/// Goes through all whole records of a segment, wherever they begin.
-pub(crate) fn scan_all(
-    file: &dyn File,
-    number: u32,
-    visit: &mut Visit<'_>,
-) -> Result<ScannedAll, StoreError> {
-    let path = PathBuf::from(format!("segments/{number:08}.seg"));
-    let len = file.meta().map_err(failed("stat", &path))?.size;
-    let mut found = ScannedAll { end: SEGMENT_HEADER_LEN as u64, len, skipped: 0 };
-    let mut at = found.end;
-    let mut payload = Vec::new();
-    // Places in a segment have 32 bits.
-    while at < len.min(u32::MAX.into()) {
-        let mut header = [0; HEADER_LEN];
-        file.read_at(&mut header, at).map_err(failed("read", &path))?;
-        let Ok(header) = Header::decode(&header, number) else {
-            at = skip(file, at, &mut found).map_err(failed("read", &path))?;
-            continue;
-        };
-        payload.resize(header.payload_len as usize, 0);
-        let read = file.read_at(&mut payload, at + HEADER_LEN as u64);
-        let read = read.map_err(failed("read", &path))?;
-        let next = at + stride(header.payload_len);
-        match header.check_payload(payload.get(..read).unwrap_or_default()) {
-            Ok(()) => visit(at, &header, &payload)?,
-            Err(_) => found.skipped += next.min(len) - at,
-        }
-        found.end = next.min(len);
-        at = next;
-    }
-    Ok(found)
-}
-
-/// The next place behind `from` at which a record may begin, or the end of the file.
-fn skip(file: &dyn File, from: u64, found: &mut ScannedAll) -> io::Result<u64> {
-    let mut window = vec![0; 64 << 10];
-    let mut at = from;
-    loop {
-        let read = file.read_at(&mut window, at)?;
-        if read == 0 {
-            return Ok(found.len.max(at));
-        }
-        for (word, start) in window.get(..read).unwrap_or_default().chunks(8).zip((at..).step_by(8))
-        {
-            if start > from && word.starts_with(&MAGIC) {
-                return Ok(start);
-            }
-            if word.iter().any(|byte| *byte != 0) {
-                found.skipped += word.len() as u64;
-                found.end = start + word.len() as u64;
-            }
-        }
-        at += read as u64;
     }
 }
 

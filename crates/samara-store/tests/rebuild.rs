@@ -168,15 +168,23 @@ fn segments_without_an_index_are_refused_and_not_touched() {
 #[test]
 fn all_that_is_in_segments_comes_back() {
     for damage in [None, Some(vec![]), Some(vec![0xff; 100_000])] {
+        let damage_is_none = damage.is_none();
         let (disk, blobs, gone) = prepared();
+        let used = open(&disk).usage().unwrap().segment_live_bytes;
         lose(&disk);
         if let Some(bytes) = damage {
             disk.write_file(Path::new(INDEX), &bytes, true).unwrap();
         }
         let before = segments(&disk);
-        let (store, rebuilt) = rebuild(&disk).unwrap();
+        // With a commit for every few rows, and with one for all.
+        let checkpoint_rows = if damage_is_none { 5 } else { 1 << 20 };
+        let options = Options { checkpoint_rows, ..options() };
+        let arc = Arc::new(disk.clone());
+        let made = Store::rebuild_index_on(arc, Path::new(DIR), options, &mut |_| ());
+        let (store, rebuilt) = made.unwrap();
         assert_eq!(rebuilt.whole, blobs.len() as u64, "{rebuilt:?}");
         assert_eq!((rebuilt.damaged, rebuilt.left_out, rebuilt.names), (0, 0, 0), "{rebuilt:?}");
+        assert_eq!(store.usage().unwrap().segment_live_bytes, used);
         assert_eq!(rebuilt.skipped_bytes, 0);
         let len: usize = before.values().map(Vec::len).sum();
         assert_eq!(rebuilt.scanned_bytes, len as u64);
@@ -245,7 +253,9 @@ fn rot_costs_what_is_rotten() {
             let mut bad = bytes.clone();
             bad[at] ^= 0x10;
             disk.write_file(path, &bad, false).unwrap();
+            let before = segments(&disk);
             let (store, rebuilt) = rebuild(&disk).unwrap();
+            unchanged(&before, &segments(&disk));
             damaged += rebuilt.damaged;
             // One record at most is gone, so one blob is not whole.
             assert!(
@@ -315,26 +325,29 @@ fn what_is_damaged_is_fetched_again() {
 fn the_power_fails_at_every_call_meanwhile() {
     let (disk, blobs, _) = prepared();
     disk.write_file(Path::new(INDEX), &[0xff; 50_000], false).unwrap();
+    spoil_an_outboard(&disk);
     let intact = files(&disk);
     let mut points = 0;
     for call in 0.. {
-        let disk = disk_of(&intact);
-        disk.fail_after(call, Fault::Cut);
-        let done = rebuild(&disk).is_ok();
-        if done && !disk.is_cut() {
+        let cut = disk_of(&intact);
+        cut.fail_after(call, Fault::Cut);
+        let done = rebuild(&cut).is_ok();
+        if done && !cut.is_cut() {
             break;
         }
-        points += 1;
-        disk.crash(None);
-        disk.power_on();
-        // Either nothing has happened, or everything.
-        match try_open(&disk) {
-            Ok(store) => check(&store, &blobs),
-            Err(OpenError::Corrupt { .. }) => {
-                let (store, _) = rebuild(&disk).unwrap();
-                check(&store, &blobs);
+        for seed in [None, Some(call)] {
+            points += 1;
+            let disk = cut.fork();
+            disk.crash(seed);
+            // Either nothing has happened, or everything.
+            match try_open(&disk) {
+                Ok(store) => check(&store, &blobs),
+                Err(OpenError::Corrupt { .. }) => {
+                    let (store, _) = rebuild(&disk).unwrap();
+                    check(&store, &blobs);
+                }
+                Err(error) => panic!("call {call}, seed {seed:?}: {error}"),
             }
-            Err(error) => panic!("call {call}: {error}"),
         }
     }
     assert!(points > 10, "{points}");
@@ -342,25 +355,72 @@ fn the_power_fails_at_every_call_meanwhile() {
 }
 
 #[test]
-fn a_disk_without_room_changes_nothing() {
+fn a_disk_without_room_at_any_call_changes_nothing() {
     let (disk, blobs, _) = prepared();
     disk.write_file(Path::new(INDEX), &[0xff; 50_000], false).unwrap();
+    spoil_an_outboard(&disk);
+    let intact = files(&disk);
     let before = segments(&disk);
-    disk.fail_after(0, Fault::NoSpace);
-    let Err(OpenError::Store(error)) = rebuild(&disk) else { panic!("no room") };
-    assert!(error.is_no_space(), "{error}");
-    unchanged(&before, &segments(&disk));
-    assert!(matches!(try_open(&disk), Err(OpenError::Corrupt { .. })));
-    disk.heal();
-    let (store, _) = rebuild(&disk).unwrap();
-    check(&store, &blobs);
+    let mut refused = 0;
+    for call in (0..).step_by(3) {
+        let disk = disk_of(&intact);
+        disk.fail_after(call, Fault::NoSpace);
+        match rebuild(&disk) {
+            Ok((store, _)) => {
+                check(&store, &blobs);
+                break;
+            }
+            Err(OpenError::Store(error)) => assert!(error.is_no_space(), "call {call}: {error}"),
+            Err(error) => panic!("call {call}: {error}"),
+        }
+        refused += 1;
+        unchanged(&before, &segments(&disk));
+        disk.heal();
+        if try_open(&disk).is_ok() {
+            continue;
+        }
+        let (store, _) = rebuild(&disk).unwrap();
+        check(&store, &blobs);
+    }
+    assert!(refused > 5, "{refused}");
+}
+
+#[test]
+fn what_cannot_be_read_costs_no_more_than_that() {
+    let (disk, blobs, _) = prepared();
+    let intact = files(&disk);
+    let mut damaged = 0;
+    for (path, bytes) in segments(&disk) {
+        for at in (0..bytes.len() as u64).step_by(bytes.len() / 5 + 1) {
+            let disk = disk_of(&intact);
+            disk.spoil(Path::new(INDEX), 0..512);
+            disk.spoil(&path, at..at + 512);
+            assert!(try_open(&disk).is_err());
+            let (_, rebuilt) = rebuild(&disk).unwrap();
+            // Three records at most begin or end in one sector.
+            let whole = rebuilt.whole;
+            assert!(whole + 3 >= blobs.len() as u64, "{} {at}: {rebuilt:?}", path.display());
+            damaged += rebuilt.damaged;
+        }
+    }
+    assert!(damaged > 0);
+}
+
+/// Damages the outboard of some blob, which then has to be written anew.
+fn spoil_an_outboard(disk: &MemDisk) {
+    let (path, mut bytes) = segments(disk).into_iter().next().unwrap();
+    let at = bytes.windows(8).position(|bytes| bytes == *b"SmRc\x02\0\0\0").unwrap();
+    bytes[at + 80] ^= 1;
+    disk.write_file(&path, &bytes, false).unwrap();
 }
 
 #[test]
 fn what_is_no_store_is_left_alone() {
     let disk = MemDisk::new();
-    disk.write_file(Path::new("/store/file"), b"of somebody's", true).unwrap_err();
+    disk.open_dir(Path::new(DIR), true).unwrap();
+    disk.write_file(Path::new("/store/file"), b"of somebody's", true).unwrap();
     assert!(matches!(rebuild(&disk), Err(OpenError::Store(_))));
+    assert_eq!(disk.files(), [Path::new("/store/file")]);
     let (disk, ..) = prepared();
     let store = open(&disk);
     assert!(matches!(rebuild(&disk), Err(OpenError::InUse { .. })));

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use clap::Args;
-use samara_store::{OpenError, Options, Rebuilt, Store};
+use samara_store::{OpenError, Options, Rebuilt, Store, StoreError};
 
 use super::Context;
 use crate::{
@@ -19,13 +19,17 @@ use crate::{
 /// anew. The old index stays beside the new one as index.old. Exit code 10 if blobs are damaged.
 #[derive(Debug, Args)]
 pub(crate) struct RebuildIndex {
-    /// Also if the index can be opened: what it knows of shared files and unfinished fetches is lost
+    /// Also if the index can be opened: what it knows of shared files and unfinished fetches is lost.
+    /// Needs --store
     #[arg(long)]
     force: bool,
 }
 
 impl RebuildIndex {
     pub(crate) fn run(self, context: &Context) -> Result<Code, Failure> {
+        if self.force && matches!(context.store, StoreDir::Default(_)) {
+            return Err(Failure::usage("--force needs --store DIR: say which store"));
+        }
         let mut code = Code::Complete;
         let mut seen = false;
         for dir in context.store.slots() {
@@ -40,10 +44,12 @@ impl RebuildIndex {
                         context.output.note(text);
                         continue;
                     }
-                    Err(OpenError::Corrupt { .. }) => {}
-                    Err(OpenError::InUse { .. })
+                    // An index that can't be read is as good as lost.
+                    Err(OpenError::Corrupt { .. } | OpenError::Store(StoreError::Io { .. })) => {}
+                    Err(error @ OpenError::InUse { .. })
                         if matches!(context.store, StoreDir::Default(_)) =>
                     {
+                        context.output.note(format_args!("samara: {error}; it is left out"));
                         continue;
                     }
                     Err(error) => return Err(error.into()),
@@ -77,11 +83,8 @@ fn rebuild(context: &Context, dir: &Path) -> Result<Rebuilt, Failure> {
              with their tickets mends them"
         ));
     }
-    if left_out > 0 {
-        context.output.note(format_args!(
-            "samara: {left_out} shared files or unfinished fetches are forgotten; share or get them \
-             again"
-        ));
-    }
+    context.output.note(
+        "samara: what was shared in place, or not fetched whole, is forgotten; share or get it again",
+    );
     Ok(rebuilt)
 }

@@ -1,5 +1,6 @@
 mod crash;
 
+use core::ops::Range;
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -58,6 +59,8 @@ struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+    /// What can't be read.
+    bad: Option<Range<u64>>,
     mode: u32,
     mtime_ns: i64,
 }
@@ -119,6 +122,17 @@ impl MemDisk {
     /// Sets the size of the disk. Unit: bytes, files only, holes included.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().capacity = bytes;
+    }
+
+    /// Makes every read of these bytes of a file fail from now on.
+    pub fn spoil(&self, path: &Path, bytes: Range<u64>) {
+        let mut state = self.lock();
+        let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+        let name = path.file_name().map(bytes_of).unwrap_or_default();
+        let node = state.find(parent).and_then(|dir| state.child(dir, &name));
+        if let Some(Node::File(content)) = node.ok().and_then(|node| state.nodes.get_mut(&node)) {
+            content.bad = Some(bytes);
+        }
     }
 
     /// Makes every read fail until [`Self::heal`].
@@ -587,6 +601,10 @@ impl File for MemFile {
         let mut state = self.disk.lock();
         state.reads()?;
         let content = state.content(self.node)?;
+        let end = at.saturating_add(buf.len() as u64);
+        if content.bad.as_ref().is_some_and(|bad| bad.start < end && at < bad.end) {
+            return Err(io::Error::other("a bad sector"));
+        }
         let from = usize::try_from(at).unwrap_or(usize::MAX).min(content.now.len());
         let found = content.now.get(from..).unwrap_or_default();
         let len = found.len().min(buf.len());

@@ -2,7 +2,7 @@
 
 use samara_base::{BlobId, GroupLog2};
 
-use super::Rebuilt;
+use super::{Rebuilt, records};
 use crate::{
     disk::Open,
     error::StoreError,
@@ -11,7 +11,7 @@ use crate::{
     partial::place_record,
     record::{FLAG_PROVISIONAL, Header, Kind},
     row::{BlobRow, Extent, Holds, Loc, Outboard, Place, SegmentRow},
-    segment::{scan_all, segment_path},
+    segment::segment_path,
 };
 
 /// The record that was found last, and the extent that it is at the end of.
@@ -28,7 +28,7 @@ impl Inner {
         let file = self.open_own(&segment_path(number), Open::Read)?;
         let before = rebuilt.scanned_bytes;
         let mut last = None;
-        let scanned = scan_all(&*file, number, &mut |offset, header, payload| {
+        let scanned = records::scan(&*file, number, &mut |offset, header, payload| {
             let offset = u32::try_from(offset).unwrap_or(u32::MAX);
             let loc = Loc { segment: number, offset };
             rebuilt.whole += u64::from(self.book_found(&mut last, loc, header, payload)?);

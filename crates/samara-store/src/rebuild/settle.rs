@@ -3,12 +3,11 @@
 use core::ops::Range;
 use std::{collections::BTreeSet, sync::Arc};
 
-use samara_base::{BlobId, RangeSet};
+use samara_base::{BlobId, GroupLog2, RangeSet};
 use samara_tree::{EncodeError, OpenError as TreeError, OutboardBuilder, Prover, Tree};
 
 use super::Rebuilt;
 use crate::{
-    disk::join,
     error::StoreError,
     index::Table,
     inner::{Inner, Pending, extent_bytes},
@@ -16,7 +15,6 @@ use crate::{
     reader::Source,
     record::{HEADER_LEN, Header},
     row::{BlobRow, Extent, Holds, Loc, Outboard, Place, encode_ranges, id_of},
-    segment::segment_path,
 };
 
 /// Bytes that are read and hashed at once, in whole leaves. Unit: leaves.
@@ -113,32 +111,38 @@ impl Inner {
             return Ok(None);
         }
         let mut best: Option<Proven> = None;
-        for size in self.sizes(values)? {
+        let held = data.last().map_or(0, |(at, extent)| at.saturating_add(extent.len));
+        for size in self.sizes(values) {
             let tree = Tree::new(size);
-            let Some(damaged) = self.damaged_by_outboard(id, tree)? else { continue };
-            let total = damaged.total();
-            let better = best.as_ref().is_none_or(|best| total < best.damaged.total());
-            if better && total < tree.leaves() {
+            let Some(damaged) = self.damaged_by_outboard(id, tree, held)? else { continue };
+            // Data for the last group proves the size.
+            let rank = |damaged: &RangeSet, tree: Tree| {
+                (damaged.contains(tree.leaves() - 1), damaged.total())
+            };
+            let better = best.as_ref().is_none_or(|best| {
+                rank(&damaged, tree) < rank(&best.damaged, Tree::new(best.size))
+            });
+            if better && damaged.total() < tree.leaves() {
                 best = Some(Proven { size, written: None, damaged });
             }
         }
-        if best.is_some() {
+        if best.as_ref().is_some_and(|best| best.damaged.is_empty()) {
             return Ok(best);
         }
         let end = |end: u64, (at, extent): &(u64, Extent)| (*at == end).then(|| end + extent.len);
         let size = data.iter().try_fold(0, |size, found| end(size, found).ok_or(size));
-        self.hash_again(id, size.unwrap_or_else(|gap| gap))
+        // All bytes may be there even if an outboard says otherwise: then somebody made it up.
+        let hashed = self.hash_again(id, size.unwrap_or_else(|gap| gap))?;
+        Ok(hashed.or(best))
     }
 
     /// The sizes of which there are outboards.
-    fn sizes(&self, values: &[(u64, Extent)]) -> Result<BTreeSet<u64>, StoreError> {
+    fn sizes(&self, values: &[(u64, Extent)]) -> BTreeSet<u64> {
         let mut sizes = BTreeSet::new();
         for (_, extent) in values {
             let mut header = [0; HEADER_LEN];
-            let path = segment_path(extent.loc.segment);
-            let file = self.segment(extent.loc, HEADER_LEN as u64)?;
-            file.read_at(&mut header, extent.loc.offset.into())
-                .map_err(|error| StoreError::io("read", join(self.dir.path(), &path), error))?;
+            let Ok(file) = self.segment(extent.loc, HEADER_LEN as u64) else { continue };
+            let Ok(_) = file.read_at(&mut header, extent.loc.offset.into()) else { continue };
             if let Ok(header) = Header::decode(&header, extent.loc.segment) {
                 sizes.insert(header.blob_size);
             }
@@ -146,14 +150,16 @@ impl Inner {
                 break;
             }
         }
-        Ok(sizes)
+        sizes
     }
 
-    /// The leaves whose data does not fit the outboard, if the outboard fits the id.
+    /// The leaves whose data does not fit the outboard, if the outboard fits the id. Behind `held`
+    /// bytes there is no data.
     fn damaged_by_outboard(
         self: &Arc<Self>,
         id: BlobId,
         tree: Tree,
+        held: u64,
     ) -> Result<Option<RangeSet>, StoreError> {
         if tree.stored_cvs() == 0 {
             return Ok(None);
@@ -162,19 +168,53 @@ impl Inner {
         let stored = StoredOutboard { inner, id, tree, outboard };
         let prover = match Prover::open(id, tree.size(), &Whole(&stored)) {
             Ok(prover) => prover,
-            Err(TreeError::Source(NotWhole::Store(error))) => return Err(error),
+            Err(TreeError::Source(NotWhole::Store(error))) if !is_unreadable(&error) => {
+                return Err(error);
+            }
             Err(_) => return Ok(None),
         };
         let mut damaged = RangeSet::new();
-        for leaves in steps(tree) {
-            let (data, _) = self.read_source(&Source::Extents, id, &tree.bytes(&leaves))?;
-            match prover.check(&stored, &leaves, &data) {
-                Ok(found) => damaged = damaged.union(&found),
-                Err(EncodeError::Source(error)) => return Err(error),
-                Err(_) => damaged = damaged.union(&leaves.into()),
+        for step in steps(tree, STEP_LEAVES) {
+            if tree.bytes(&step).start >= held {
+                damaged.insert(step.start..tree.leaves());
+                break;
+            }
+            // Where a step can't be read, as little as possible is given up.
+            let parts = if self.check_step(id, &prover, &stored, &step, &mut damaged)? {
+                0..0
+            } else {
+                step
+            };
+            let group = GroupLog2::KIB16.leaves();
+            for first in parts.clone().step_by(usize::try_from(group).unwrap_or(1)) {
+                let part = first..(first + group).min(parts.end);
+                if !self.check_step(id, &prover, &stored, &part, &mut damaged)? {
+                    damaged.insert(part);
+                }
             }
         }
         Ok(Some(damaged))
+    }
+
+    /// Notes the leaves of a range that do not fit. Returns false if the range can't be read.
+    fn check_step(
+        &self,
+        id: BlobId,
+        prover: &Prover,
+        stored: &StoredOutboard,
+        leaves: &Range<u64>,
+        damaged: &mut RangeSet,
+    ) -> Result<bool, StoreError> {
+        let read = self.read_source(&Source::Extents, id, &prover.tree().bytes(leaves));
+        let checked = read.map(|(data, _)| prover.check(stored, leaves, &data));
+        match checked {
+            Ok(Ok(found)) => *damaged = damaged.union(&found),
+            Ok(Err(EncodeError::Source(error))) | Err(error) => {
+                return if is_unreadable(&error) { Ok(false) } else { Err(error) };
+            }
+            Ok(Err(_)) => damaged.insert(leaves.clone()),
+        }
+        Ok(true)
     }
 
     /// Hashes all bytes of a blob without an outboard, and writes one if the id is right.
@@ -182,11 +222,13 @@ impl Inner {
         let tree = Tree::new(size);
         let mut builder = OutboardBuilder::new();
         let mut spool = Spool::new(self);
-        for leaves in steps(tree) {
-            let (data, whole) = self.read_source(&Source::Extents, id, &tree.bytes(&leaves))?;
-            if !whole {
-                return Ok(None);
-            }
+        for leaves in steps(tree, STEP_LEAVES) {
+            let data = match self.read_source(&Source::Extents, id, &tree.bytes(&leaves)) {
+                Ok((data, true)) => data,
+                Ok(_) => return Ok(None),
+                Err(error) if is_unreadable(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
             builder.push(&data, &mut |_, cv| spool.values().push(cv));
             spool.settle()?;
         }
@@ -199,10 +241,15 @@ impl Inner {
     }
 }
 
-/// The leaves of a blob, as many at a time as are read at once.
-fn steps(tree: Tree) -> impl Iterator<Item = Range<u64>> {
+/// Whether bytes can't be read, which is no reason to give up the others.
+const fn is_unreadable(error: &StoreError) -> bool {
+    matches!(error, StoreError::Io { .. })
+}
+
+/// The leaves of a blob, `count` at a time.
+fn steps(tree: Tree, count: u64) -> impl Iterator<Item = Range<u64>> {
     let step = move |from: u64| {
-        let end = from.saturating_add(STEP_LEAVES).min(tree.leaves());
+        let end = from.saturating_add(count).min(tree.leaves());
         (from < end).then_some(from..end)
     };
     core::iter::successors(step(0), move |last| step(last.end))

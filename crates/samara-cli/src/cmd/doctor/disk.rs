@@ -34,7 +34,7 @@ pub(super) fn store(dir: &StoreDir) -> Finding {
                 Err(error) => {
                     return Finding::fail(
                         format!("{shown}: {error}"),
-                        "run samara rebuild-index --force with the same --store; share again what you shared",
+                        "run samara rebuild-index --force --store with that directory; share again what you shared",
                     );
                 }
             },
