@@ -10,6 +10,7 @@
 //!   an earlier process stopped. [`Store::receive_small`] takes a small one in one call.
 //! - [`Store::reader`] gives a [`BlobReader`], which reads verified bytes and makes transfers of
 //!   complete and of partial blobs.
+//! - [`Store::rebuild_index`] makes a lost or damaged index again from the segments.
 //! - [`Store::publish_file`] and [`Store::publish_root`] move what was received to its final name.
 //!
 //! It is *not* a transfer, a cache with a policy, or a file system: it knows no peers, deletes nothing
