@@ -252,7 +252,7 @@ fn scan_segments(
             // may be appended here.
             continue;
         }
-        if size == row.end {
+        if size == row.end && size >= SEGMENT_HEADER_LEN as u64 {
             last = Some((number, file, row.end));
             continue;
         }

@@ -448,6 +448,25 @@ fn what_was_removed_stays_away_once_its_segment_is_gone() {
     assert_eq!(store.recovery().blobs_adopted, 0);
 }
 
+#[test]
+fn a_segment_of_which_only_the_name_was_left_gets_its_header() {
+    let disk = MemDisk::new();
+    drop(open(&disk));
+    disk.write_file(Path::new("/store/segments/00000001.seg"), b"", true).unwrap();
+    let store = open(&disk);
+    store.put(&bytes(500, 1)).unwrap();
+    store.checkpoint().unwrap();
+    let since = store.put(&bytes(600, 2)).unwrap();
+    // A read brings what is buffered to the disk.
+    assert!(store.reader(&since).unwrap().unwrap().read(0..1).is_ok());
+    drop(store);
+    disk.power_on();
+    // Without the header nothing behind the last checkpoint would be found.
+    let store = open(&disk);
+    assert_eq!(store.recovery().blobs_adopted, 1);
+    assert!(store.stat(&since).unwrap().is_some());
+}
+
 //= rfcs/0009-store.md#store-5
 //= type=test
 //# After any crash a store MUST hold everything that it acknowledged.
