@@ -500,7 +500,14 @@ impl Dir for MemDir {
         }
         if !replace {
             // As on file systems where this takes a link and an unlink: the power can fail between.
-            state.change()?;
+            if let Err(error) = state.change() {
+                if !state.cut
+                    && let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&to_dir)
+                {
+                    now.remove(name(to));
+                }
+                return Err(error);
+            }
         }
         if let Some(Node::Dir { now, .. }) = state.nodes.get_mut(&from_dir) {
             now.remove(name(from));
