@@ -179,17 +179,15 @@ impl Inner {
                 damaged.insert(step.start..tree.leaves());
                 break;
             }
+            if self.check_step(id, &prover, &stored, &step, &mut damaged)? {
+                continue;
+            }
             // Where a step can't be read, as little as possible is given up.
-            let parts = if self.check_step(id, &prover, &stored, &step, &mut damaged)? {
-                0..0
-            } else {
-                step
-            };
             let group = GroupLog2::KIB16.leaves();
-            for first in parts.clone().step_by(usize::try_from(group).unwrap_or(1)) {
-                let part = first..(first + group).min(parts.end);
-                if !self.check_step(id, &prover, &stored, &part, &mut damaged)? {
-                    damaged.insert(part);
+            let groups = (step.start / group)..step.end.div_ceil(group);
+            for group in groups.map(|at| at * group..((at + 1) * group).min(step.end)) {
+                if !self.check_step(id, &prover, &stored, &group, &mut damaged)? {
+                    damaged.insert(group);
                 }
             }
         }
