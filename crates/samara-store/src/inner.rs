@@ -25,7 +25,10 @@ use crate::{
     row::{Extent, RootId, SegmentRow},
     segment::{Append, SEGMENTS_DIR, SegmentFiles, Writer, pieces},
 };
-use crate::{record::stride, row::Loc};
+use crate::{
+    record::{Kind, stride},
+    row::Loc,
+};
 
 /// Up to this many new small files are synced one by one at a checkpoint; for more, their whole
 /// file system is synced at once.
@@ -149,6 +152,11 @@ impl Work {
     }
 }
 
+/// Bytes that a record takes in its segment.
+pub(crate) fn record_bytes(payload_len: u32) -> i64 {
+    i64::try_from(stride(payload_len)).unwrap_or_default()
+}
+
 /// Bytes that an extent takes in its segment, headers included.
 pub(crate) fn extent_bytes(extent: &Extent) -> i64 {
     let full = extent.len / u64::from(extent.chunk);
@@ -252,8 +260,11 @@ impl Inner {
         let mut writer = self.writer();
         let loc = writer.append(what)?;
         let mut pending = self.pending();
-        let len = u32::try_from(what.payload.len()).unwrap_or(u32::MAX);
-        pending.work.add_live(loc.segment, i64::try_from(stride(len)).unwrap_or_default());
+        // Nothing reads a binding but a rebuild, so it keeps no segment.
+        if what.kind != Kind::Bind {
+            let len = u32::try_from(what.payload.len()).unwrap_or(u32::MAX);
+            pending.work.add_live(loc.segment, record_bytes(len));
+        }
         book(&mut pending, loc);
         drop(pending);
         drop(writer);

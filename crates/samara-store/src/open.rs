@@ -17,17 +17,14 @@ use crate::{
     error::{OpenError, StoreError, failed},
     external::rename_root,
     index::{Batch, FORMAT_VERSION, INDEX_FILE, Index, IndexOpenError, Table},
-    inner::{Inner, Parts},
+    inner::{Inner, Parts, record_bytes},
     journal::Entry,
     limits::TAIL_RECORDS_MAX,
     partial::{PARTIAL_DIR, Partial, index, partial_path, place_record},
     reader::Source,
     record::{FLAG_PROVISIONAL, HEADER_LEN, Header, Kind, SEGMENT_HEADER_LEN, stride},
     roots::Roots,
-    row::{
-        BlobRow, Extent, Holds, Loc, Outboard, PartialRow, Place, RenameRow, RootId, RootRow,
-        SegmentRow, id_of,
-    },
+    row::{BlobRow, Extent, Holds, Loc, PartialRow, RenameRow, RootId, RootRow, SegmentRow, id_of},
     segment::{SEGMENTS_DIR, Writer, scan, segment_number, segment_path},
 };
 
@@ -332,13 +329,7 @@ fn adopt(
         if known || samara_tree::hash(payload) != header.id {
             return Ok(0);
         }
-        let row = BlobRow {
-            size: header.blob_size,
-            outboard: Outboard::None,
-            damaged: false,
-            patched: false,
-            places: vec![Place::Record(loc)],
-        };
+        let row = BlobRow::in_record(header.blob_size, loc);
         batch.put(Table::Blobs, key, row.encode());
         batch.delete(Table::Partials, key);
         recovery.blobs_adopted += 1;
@@ -499,7 +490,7 @@ impl Inner {
                 let (_, extent) = place_record(None, at, loc, index(u64::from(len)));
                 let key = Extent::key(partial.id, Holds::Data, at);
                 pending.put(Table::Extents, &key, extent.encode().to_vec());
-                pending.work.add_live(loc.segment, i64::try_from(stride(len)).unwrap_or(0));
+                pending.work.add_live(loc.segment, record_bytes(len));
             }
         }
     }

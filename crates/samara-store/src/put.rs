@@ -12,9 +12,9 @@ use crate::{
     BlobStat, Store, Target,
     error::{ImportError, ReceiveError, StoreError},
     index::Table,
-    inner::{Inner, extent_bytes},
+    inner::Inner,
     limits::PAYLOAD_MAX,
-    outboard::{Spool, whole},
+    outboard::Spool,
     partial::place_record,
     record::{FLAG_PROVISIONAL, Kind},
     row::{BlobRow, Extent, Holds, Outboard, Place},
@@ -104,11 +104,7 @@ impl Store {
                 blob_offset: 0,
                 payload: id.as_bytes(),
             };
-            inner.append(&what, |pending, loc| {
-                // Nothing reads it but a rebuild, so it keeps no segment.
-                let bytes = extent_bytes(&whole(loc, BlobId::LEN as u64));
-                pending.work.add_live(loc.segment, -bytes);
-            })?;
+            inner.append(&what, |_, _| ())?;
             inner.book(id, size, writer.extents, &spool)?;
         } else {
             inner.free_all(&writer.extents);

@@ -83,6 +83,12 @@ const DAMAGED: u8 = 1;
 const PATCHED: u8 = 2;
 
 impl BlobRow {
+    /// A blob of one group, all of it in one record.
+    pub(crate) fn in_record(size: u64, loc: Loc) -> Self {
+        let places = vec![Place::Record(loc)];
+        Self { size, outboard: Outboard::None, damaged: false, patched: false, places }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         let flags = if self.damaged { DAMAGED } else { 0 } | if self.patched { PATCHED } else { 0 };

@@ -7,10 +7,10 @@ use crate::{
     disk::Open,
     error::StoreError,
     index::Table,
-    inner::{Inner, extent_bytes},
+    inner::{Inner, record_bytes},
     partial::place_record,
     record::{FLAG_PROVISIONAL, Header, Kind},
-    row::{BlobRow, Extent, Holds, Loc, Outboard, Place, SegmentRow},
+    row::{BlobRow, Extent, Holds, Loc, SegmentRow},
     segment::segment_path,
 };
 
@@ -85,17 +85,10 @@ impl Inner {
         if samara_tree::hash(payload) != header.id || self.get(Table::Blobs, key)?.is_some() {
             return Ok(false);
         }
-        let row = BlobRow {
-            size: header.blob_size,
-            outboard: Outboard::None,
-            damaged: false,
-            patched: false,
-            places: vec![Place::Record(loc)],
-        };
-        let len = u64::from(header.payload_len);
+        let row = BlobRow::in_record(header.blob_size, loc);
         let mut pending = self.pending();
         pending.put(Table::Blobs, key, row.encode());
-        pending.work.add_live(loc.segment, extent_bytes(&crate::outboard::whole(loc, len)));
+        pending.work.add_live(loc.segment, record_bytes(header.payload_len));
         Ok(true)
     }
 

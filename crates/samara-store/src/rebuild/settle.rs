@@ -174,7 +174,7 @@ impl Inner {
             Err(_) => return Ok(None),
         };
         let mut damaged = RangeSet::new();
-        for step in steps(tree, STEP_LEAVES) {
+        for step in steps(tree) {
             if tree.bytes(&step).start >= held {
                 damaged.insert(step.start..tree.leaves());
                 break;
@@ -220,7 +220,7 @@ impl Inner {
         let tree = Tree::new(size);
         let mut builder = OutboardBuilder::new();
         let mut spool = Spool::new(self);
-        for leaves in steps(tree, STEP_LEAVES) {
+        for leaves in steps(tree) {
             let data = match self.read_source(&Source::Extents, id, &tree.bytes(&leaves)) {
                 Ok((data, true)) => data,
                 Ok(_) => return Ok(None),
@@ -244,10 +244,10 @@ const fn is_unreadable(error: &StoreError) -> bool {
     matches!(error, StoreError::Io { .. })
 }
 
-/// The leaves of a blob, `count` at a time.
-fn steps(tree: Tree, count: u64) -> impl Iterator<Item = Range<u64>> {
+/// The leaves of a blob, as many at a time as are read at once.
+fn steps(tree: Tree) -> impl Iterator<Item = Range<u64>> {
     let step = move |from: u64| {
-        let end = from.saturating_add(count).min(tree.leaves());
+        let end = from.saturating_add(STEP_LEAVES).min(tree.leaves());
         (from < end).then_some(from..end)
     };
     core::iter::successors(step(0), move |last| step(last.end))
