@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "callers build it")]
 pub struct Record {
-    /// 1 data, 2 outboard, 3 binding.
+    /// 1 data, 2 outboard, 3 binding, 4 chunk, 5 map.
     pub kind: u8,
     /// Whether the id is provisional.
     pub provisional: bool,
@@ -57,6 +57,8 @@ pub fn encode(record: &Record, segment: u32) -> Result<Vec<u8>, String> {
         1 => Kind::Data,
         2 => Kind::Outboard,
         3 => Kind::Bind,
+        4 => Kind::Chunk,
+        5 => Kind::Map,
         other => return Err(format!("there is no kind {other}")),
     };
     let header = Header {

@@ -19,7 +19,8 @@ use crate::{
     limits::PAYLOAD_MAX,
     record::{HEADER_LEN, Header, SEGMENT_HEADER_LEN, segment_header},
     row::{
-        BlobRow, Extent, PartialRow, RenameRow, RootRow, SegmentRow, decode_ranges, encode_ranges,
+        BlobRow, ChunkRow, Extent, MapRow, PartialRow, RenameRow, RootRow, SegmentRow,
+        decode_ranges, encode_ranges,
     },
     segment::{scan, segment_path},
 };
@@ -71,7 +72,7 @@ pub fn record(data: &[u8]) {
 /// If a property is violated.
 pub fn row(data: &[u8]) {
     let Some((&which, data)) = data.split_first() else { return };
-    let again = match which % 8 {
+    let again = match which % 10 {
         0 => BlobRow::decode(data).map(|row| row.encode()),
         1 => PartialRow::decode(data).map(|row| row.encode()),
         2 => Extent::decode(data).map(|row| row.encode().to_vec()),
@@ -79,6 +80,8 @@ pub fn row(data: &[u8]) {
         4 => RenameRow::decode(data).map(|row| row.encode()),
         5 => SegmentRow::decode(data).map(SegmentRow::encode),
         6 => decode_ranges(data).map(|set| encode_ranges(&set)),
+        8 => ChunkRow::decode(data).map(|row| row.encode()),
+        9 => MapRow::decode(data).map(|row| row.encode()),
         _ => {
             let entry = journal::decode(data);
             assert!(entry.is_none_or(|entry| entry.proof.len() <= data.len()), "bounded");

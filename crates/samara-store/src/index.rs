@@ -24,7 +24,7 @@ pub(crate) const INDEX_FILE: &[u8] = b"index.redb";
 const INDEX_NEW_FILE: &[u8] = b"index.new";
 const VERSION_KEY: &[u8] = b"version";
 /// The format of the store's directory.
-pub(crate) const FORMAT_VERSION: u64 = 1;
+pub(crate) const FORMAT_VERSION: u64 = 2;
 
 /// The tables. All keys and values are bytes; `row.rs` says what they mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +49,18 @@ pub(crate) enum Table {
     Renames,
     /// number → [`SegmentRow`](crate::row::SegmentRow).
     Segments,
+    /// half an id → [`ChunkRow`](crate::row::ChunkRow).
+    Chunks,
+    /// map, offset → [`MapRow`](crate::row::MapRow).
+    Maps,
+    /// map → nothing: maps that are no blob's.
+    Loose,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Meta,
         Self::Blobs,
         Self::Partials,
@@ -65,6 +71,9 @@ impl Table {
         Self::Roots,
         Self::Renames,
         Self::Segments,
+        Self::Chunks,
+        Self::Maps,
+        Self::Loose,
     ];
 
     /// The table with a number, for a fuzzer to write to.
@@ -85,6 +94,9 @@ impl Table {
             Self::Roots => "roots",
             Self::Renames => "renames",
             Self::Segments => "segments",
+            Self::Chunks => "chunks",
+            Self::Maps => "maps",
+            Self::Loose => "loose",
         })
     }
 }
@@ -274,6 +286,14 @@ impl Index {
         found.map(|bytes| u64::from_le_bytes(*bytes)).ok_or_else(|| StoreError::corrupt("version"))
     }
 
+    /// Brings an index of an earlier format up to this one: it has no rows of the tables that came
+    /// since.
+    pub(crate) fn upgrade(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(Table::Meta, VERSION_KEY, FORMAT_VERSION.to_le_bytes().to_vec());
+        self.commit(&[&batch])
+    }
+
     /// Creates the tables that are missing.
     fn create_tables(&self) -> Result<(), StoreError> {
         guarded(|| {
@@ -306,7 +326,12 @@ impl Index {
         let txn = self.db.begin_read().map_err(fault)?;
         let mut tables = PerTable::default();
         for table in Table::ALL {
-            let rows = txn.open_table(table.definition()).map_err(fault)?;
+            let rows = match txn.open_table(table.definition()) {
+                Ok(rows) => rows,
+                // A table that came with a later format.
+                Err(redb::TableError::TableDoesNotExist(_)) => continue,
+                Err(error) => return Err(fault(error)),
+            };
             *tables.of_mut(table) = (!rows.is_empty().map_err(fault)?).then_some(rows);
         }
         Ok(Arc::clone(slot.insert(Arc::new(Snapshot { tables }))))

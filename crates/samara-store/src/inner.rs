@@ -16,6 +16,7 @@ use samara_base::BlobId;
 
 use crate::{
     Options, Recovery,
+    chunks::Chunks,
     disk::{Dir, Disk, File, Lock, Open, join, parent},
     error::{StoreError, failed},
     index::{Batch, Index, Overlay, Row, Table},
@@ -25,10 +26,7 @@ use crate::{
     row::{Extent, RootId, SegmentRow},
     segment::{Append, SEGMENTS_DIR, SegmentFiles, Writer, pieces},
 };
-use crate::{
-    record::{Kind, stride},
-    row::Loc,
-};
+use crate::{record::stride, row::Loc};
 
 /// Up to this many new small files are synced one by one at a checkpoint; for more, their whole
 /// file system is synced at once.
@@ -64,6 +62,8 @@ pub(crate) struct Inner {
     creating: [Mutex<()>; CREATING],
     /// The next number for something that has no other name: a temporary file, an import.
     numbers: AtomicU64,
+    /// Chunks and their maps.
+    pub(crate) chunks: Chunks,
     _lock: Box<dyn Lock>,
 }
 
@@ -74,6 +74,8 @@ pub(crate) struct Pending {
     /// The batches that are being committed, oldest first. Rows are here from the moment at which
     /// they leave `work`: a look-up in between must not miss them.
     committing: Vec<Arc<Batch>>,
+    /// Commits so far. Whoever read the index before another one has to look again.
+    commits: u64,
     /// Receives with new data.
     pub(crate) dirty: BTreeMap<BlobId, Arc<Partial>>,
 }
@@ -113,6 +115,11 @@ impl Pending {
         }
         self.work.batch.overlay(table, from, to, &mut found);
         found
+    }
+
+    fn end_commit(&mut self) {
+        self.committing.clear();
+        self.commits += 1;
     }
 
     pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) {
@@ -201,6 +208,7 @@ impl Inner {
             unsynced_bytes: AtomicU64::new(0),
             creating: Default::default(),
             numbers: AtomicU64::new(0),
+            chunks: Chunks::default(),
             _lock: parts.lock,
         }
     }
@@ -224,6 +232,33 @@ impl Inner {
         }
         // What left the batch meanwhile is in the index.
         self.index.get(table, key)
+    }
+
+    /// Has `change` change rows by what they say now: gets the rows with these keys, and nothing else
+    /// changes or commits rows meanwhile. Called once, without reading anything under the lock.
+    pub(crate) fn change<K: AsRef<[u8]>, T>(
+        &self,
+        table: Table,
+        keys: &[K],
+        change: impl FnOnce(&mut Pending, Vec<Option<Vec<u8>>>) -> T,
+    ) -> Result<T, StoreError> {
+        loop {
+            let commits = self.pending().commits;
+            let mut rows = Vec::with_capacity(keys.len());
+            for key in keys {
+                rows.push(self.get(table, key.as_ref())?);
+            }
+            let mut pending = self.pending();
+            if pending.commits != commits {
+                continue;
+            }
+            for (key, row) in keys.iter().zip(&mut rows) {
+                if let Some(now) = pending.lookup(table, key.as_ref()) {
+                    *row = now;
+                }
+            }
+            return Ok(change(&mut pending, rows));
+        }
     }
 
     /// At most `count` rows from `from` on, before `to`.
@@ -260,11 +295,8 @@ impl Inner {
         let mut writer = self.writer();
         let loc = writer.append(what)?;
         let mut pending = self.pending();
-        // Nothing reads a binding but a rebuild, so it keeps no segment.
-        if what.kind != Kind::Bind {
-            let len = u32::try_from(what.payload.len()).unwrap_or(u32::MAX);
-            pending.work.add_live(loc.segment, record_bytes(len));
-        }
+        let len = u32::try_from(what.payload.len()).unwrap_or(u32::MAX);
+        pending.work.add_live(loc.segment, record_bytes(len));
         book(&mut pending, loc);
         drop(pending);
         drop(writer);
@@ -388,7 +420,7 @@ impl Inner {
         if !batch.is_empty() || !staged.is_empty() {
             self.index.commit(&[&*batch, &*staged])?;
         }
-        self.pending().committing.clear();
+        self.pending().end_commit();
         //= rfcs/0009-store.md#store-5
         //# After any crash a store MUST hold everything that it acknowledged.
         self.clean_up(&work)?;

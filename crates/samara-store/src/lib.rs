@@ -10,7 +10,8 @@
 //!   an earlier process stopped. [`Store::receive_small`] takes a small one in one call.
 //! - [`Store::reader`] gives a [`BlobReader`], which reads verified bytes and makes transfers of
 //!   complete and of partial blobs.
-//! - [`Store::rebuild_index`] makes a lost or damaged index again from the segments.
+//! - [`Store::rebuild_index`] makes a lost or damaged index again from the segments, and
+//!   [`Store::audit`] says whether the index agrees with itself.
 //! - [`Store::publish_file`] and [`Store::publish_root`] move what was received to its final name.
 //!
 //! It is *not* a transfer, a cache with a policy, or a file system: it knows no peers, deletes nothing
@@ -77,6 +78,8 @@
     warn(clippy::cast_possible_truncation, clippy::indexing_slicing)
 )]
 
+mod audit;
+mod chunks;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod conformance;
@@ -91,6 +94,8 @@ mod index;
 mod inner;
 mod journal;
 mod limits;
+mod map;
+mod mend;
 mod open;
 mod outboard;
 mod partial;
@@ -107,6 +112,7 @@ mod segment;
 mod small;
 mod store;
 
+pub use audit::Audit;
 pub use error::{
     ExportError, FinishError, ImportError, IngestError, OpenError, PublishError, ReadError,
     ReceiveError, ShareError, StoreError,
@@ -117,6 +123,7 @@ pub use reader::{BlobReader, Encoded};
 pub use rebuild::Rebuilt;
 pub use receive::{Receiver, Target};
 pub use row::RootId;
+pub use samara_chunk::ChunkerParams;
 /// The README's example is compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

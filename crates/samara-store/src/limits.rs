@@ -16,6 +16,10 @@ pub const REL_PATH_MAX: usize = 4095;
 /// Longest byte string behind a length of two bytes, such as the path of a root. Unit: bytes.
 pub(crate) const SHORT_BYTES_MAX: u16 = 65_535;
 pub(crate) const PLACES_MAX: usize = 4;
+pub(crate) const CHUNK_BYTES_MAX: u32 = 1_048_576;
+
+/// Most chunks in one row of a map.
+pub(crate) const MAP_ENTRIES_MAX: usize = 128;
 pub(crate) const NAME_MAX: usize = 1024;
 pub(crate) const JOURNAL_ENTRY_MAX: usize = 65_536;
 pub(crate) const RECORD_ALIGN: usize = 8;
@@ -32,6 +36,8 @@ pub(crate) mod kind {
     pub(crate) const DATA: u8 = 1;
     pub(crate) const OUTBOARD: u8 = 2;
     pub(crate) const BINDING: u8 = 3;
+    pub(crate) const CHUNK: u8 = 4;
+    pub(crate) const MAP: u8 = 5;
     // registry record-kinds: end
 }
 

@@ -96,6 +96,7 @@ impl Store {
         let inner =
             Inner::new(Parts { disk, dir: handle, options, index, writer, batch, roots, lock });
         inner.end_renames(&mut recovery)?;
+        inner.chunks.go_on_after(inner.last_map()?);
         let inner = Arc::new(inner);
         inner.recover_partials(&mut tail, &mut recovery)?;
         inner.checkpoint()?;
@@ -139,7 +140,9 @@ fn open_index(dir: &dyn Dir, options: &Options) -> Result<(Index, bool), OpenErr
         return Err(OpenError::Corrupt { path, detail });
     }
     let opened = Index::open(dir, options.cache_bytes).map_err(|error| index_error(dir, error))?;
-    check_version(&opened.0, dir)?;
+    if check_version(&opened.0, dir)? < FORMAT_VERSION {
+        opened.0.upgrade()?;
+    }
     Ok(opened)
 }
 
@@ -156,8 +159,8 @@ pub(crate) fn index_error(dir: &dyn Dir, error: IndexOpenError) -> OpenError {
     }
 }
 
-/// Whether this software understands the store.
-pub(crate) fn check_version(index: &Index, dir: &dyn Dir) -> Result<(), OpenError> {
+/// Whether this software understands the store. Returns its format number.
+pub(crate) fn check_version(index: &Index, dir: &dyn Dir) -> Result<u64, OpenError> {
     let found = index.version().map_err(|error| match error {
         StoreError::Corrupt { detail } => {
             OpenError::Corrupt { path: join(dir.path(), INDEX_FILE), detail }
@@ -169,7 +172,7 @@ pub(crate) fn check_version(index: &Index, dir: &dyn Dir) -> Result<(), OpenErro
     if found > FORMAT_VERSION {
         return Err(OpenError::Version { found, supported: FORMAT_VERSION });
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The numbers of the segments that are there.

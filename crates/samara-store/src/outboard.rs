@@ -62,6 +62,12 @@ impl OutboardWriter {
         Ok(())
     }
 
+    /// Gives back what was written: it leads to nothing.
+    pub(crate) fn abandon(self, inner: &Inner) {
+        let mut pending = inner.pending();
+        self.extents.iter().for_each(|(_, extent)| pending.work.free(*extent));
+    }
+
     /// The rest of the outboard.
     pub(crate) fn finish(mut self, inner: &Inner) -> Result<FinishedOutboard, StoreError> {
         if !self.buffer.is_empty() {

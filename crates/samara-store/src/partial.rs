@@ -195,7 +195,7 @@ impl Partial {
                 //# A store MUST NOT write to a file that was shared in place.
                 (_, true) => {
                     self.write_patches(inner, bytes.start, data)?;
-                    inner.release(self.id, run)?;
+                    inner.release(self.id, run, true)?;
                 }
                 (Some(file), _) => self.write_file(inner, state, &**file, bytes.start, data)?,
                 (None, _) if inner.has_extent_in(self.id, &bytes)? => {
@@ -489,8 +489,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes leaves of a complete blob out of quarantine.
-    fn release(&self, id: BlobId, leaves: &Range<u64>) -> Result<(), StoreError> {
+    /// Takes leaves of a complete blob out of quarantine. `patched`: whether some of it are copies now
+    /// that lie over what was there.
+    pub(crate) fn release(
+        &self,
+        id: BlobId,
+        leaves: &Range<u64>,
+        patched: bool,
+    ) -> Result<(), StoreError> {
         let mut damaged = self.damaged(id)?;
         damaged.remove(leaves.clone());
         let row = self.blob_row(id)?;
@@ -502,7 +508,7 @@ impl Inner {
         }
         if let Some(mut row) = row {
             row.damaged = !damaged.is_empty();
-            row.patched = true;
+            row.patched |= patched;
             pending.put(Table::Blobs, id.as_bytes(), row.encode());
         }
         drop(pending);

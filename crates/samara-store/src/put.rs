@@ -5,16 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use samara_base::{BlobId, GroupLog2};
+use samara_base::{BlobId, GroupLog2, RangeSet};
+use samara_chunk::{Chunker, ChunkerParams};
 use samara_tree::OutboardBuilder;
 
 use crate::{
-    BlobStat, Store, Target,
+    BlobPlace, BlobStat, Store, Target,
     error::{ImportError, ReceiveError, StoreError},
     index::Table,
-    inner::Inner,
+    inner::{Inner, Pending},
     limits::PAYLOAD_MAX,
-    outboard::Spool,
+    map::MapWriter,
+    outboard::{Spool, whole},
     partial::place_record,
     record::{FLAG_PROVISIONAL, Kind},
     row::{BlobRow, Extent, Holds, Outboard, Place},
@@ -22,7 +24,7 @@ use crate::{
 };
 
 impl Store {
-    /// Puts bytes into the store's segments. Durable after the next
+    /// Puts bytes into the store's segments, in chunks that blobs share. Durable after the next
     /// [`checkpoint`](Self::checkpoint).
     ///
     /// # Errors
@@ -45,9 +47,27 @@ impl Store {
         if !self.inner.is_wanted(id)? {
             return Ok(id);
         }
-        let mut writer = DataWriter::new(id, size, 0);
-        writer.push(&self.inner, data)?;
-        self.inner.book(id, size, writer.extents, &spool)?;
+        let params = self.inner.options.chunking;
+        let params = params.filter(|params| data.len() > params.avg_bytes());
+        let written = match params {
+            Some(params) => {
+                let mut cut = Cut::new(&self.inner, params, data)?;
+                match cut.push(data) {
+                    Ok(()) => cut.finish(id)?,
+                    Err(error) => {
+                        // What can't be given back now is at the next collection.
+                        let _ = cut.map.abort();
+                        return Err(error);
+                    }
+                }
+            }
+            None => {
+                let mut writer = DataWriter::new(id, size, 0);
+                writer.push(&self.inner, data)?;
+                Written::Extents { data: writer.extents, binding: None }
+            }
+        };
+        self.inner.book(id, size, written, &spool)?;
         self.inner.maybe_checkpoint()?;
         Ok(id)
     }
@@ -56,7 +76,9 @@ impl Store {
     /// `progress` gets the number of bytes so far, now and then. Durable after the next
     /// [`checkpoint`](Self::checkpoint).
     ///
-    /// Memory does not depend on the number of bytes, but for some 40 bytes per segment file.
+    /// The bytes are cut into chunks ([`Options::chunking`](crate::Options::chunking)), of which those
+    /// that are in the store already are not written again. Memory does not depend on the number of
+    /// bytes, but without chunks for some 40 bytes per segment file.
     ///
     /// # Errors
     ///
@@ -73,44 +95,124 @@ impl Store {
         if buffer.len() < PAYLOAD_MAX {
             let id = self.put(&buffer)?;
             progress(buffer.len() as u64);
-            return self.stat(&id)?.ok_or_else(|| StoreError::corrupt("a new blob").into());
+            return Ok(self.stat_of_new(id, buffer.len() as u64)?);
         }
         let mut builder = OutboardBuilder::new();
         let mut spool = Spool::new(inner);
         // The id is not known before the end, so the records carry a provisional one.
-        let mut writer = DataWriter::new(inner.provisional_id(&buffer), 0, FLAG_PROVISIONAL);
+        let mut sink = match inner.options.chunking {
+            Some(params) => Sink::Cut(Cut::new(inner, params, &buffer)?),
+            None => Sink::Data(DataWriter::new(inner.provisional_id(&buffer), 0, FLAG_PROVISIONAL)),
+        };
         while !buffer.is_empty() {
             builder.push(&buffer, &mut |_, cv| spool.values().push(cv));
-            if let Err(error) = writer.push(inner, &buffer).and_then(|()| spool.settle()) {
-                inner.free_all(&writer.extents);
-                return Err(error.into());
-            }
+            let pushed = match &mut sink {
+                Sink::Cut(cut) => cut.push(&buffer),
+                Sink::Data(writer) => writer.push(inner, &buffer),
+            };
+            let mut done = pushed.and_then(|()| spool.settle()).map_err(ImportError::from);
             progress(builder.size());
-            inner.maybe_checkpoint()?;
             buffer.clear();
-            if let Err(error) = fill(&mut reader, &mut buffer) {
-                inner.free_all(&writer.extents);
+            done = done.and_then(|()| Ok(inner.maybe_checkpoint()?));
+            if let Err(error) = done.and_then(|()| fill(&mut reader, &mut buffer)) {
+                // What can't be given back now is at the next collection.
+                let _ = sink.abort(inner);
                 return Err(error);
             }
         }
-        let provisional = writer.id;
         let (id, size) = builder.finish(&mut |_, cv| spool.values().push(cv));
         if inner.is_wanted(id)? {
-            let what = Append {
-                kind: Kind::Bind,
-                flags: FLAG_PROVISIONAL,
-                id: provisional,
-                blob_size: size,
-                blob_offset: 0,
-                payload: id.as_bytes(),
+            let written = match sink {
+                Sink::Cut(cut) => cut.finish(id)?,
+                Sink::Data(writer) => writer.finish(inner, id, size)?,
             };
-            inner.append(&what, |_, _| ())?;
-            inner.book(id, size, writer.extents, &spool)?;
+            inner.book(id, size, written, &spool)?;
         } else {
-            inner.free_all(&writer.extents);
+            sink.abort(inner)?;
         }
         inner.maybe_checkpoint()?;
-        self.stat(&id)?.ok_or_else(|| StoreError::corrupt("a new blob").into())
+        Ok(self.stat_of_new(id, size)?)
+    }
+
+    /// What was brought in just now, even if somebody else has removed it since.
+    fn stat_of_new(&self, id: BlobId, size: u64) -> Result<BlobStat, StoreError> {
+        Ok(self.stat(&id)?.unwrap_or_else(|| BlobStat {
+            id,
+            size,
+            size_proven: true,
+            held: RangeSet::new(),
+            complete: false,
+            place: BlobPlace::InSegments,
+            damaged: RangeSet::new(),
+        }))
+    }
+}
+
+/// Where an import's bytes go.
+enum Sink<'a> {
+    Cut(Cut<'a>),
+    Data(DataWriter),
+}
+
+impl Sink<'_> {
+    /// Gives back what was written.
+    fn abort(self, inner: &Inner) -> Result<(), StoreError> {
+        match self {
+            Sink::Cut(cut) => cut.map.abort(),
+            Sink::Data(writer) => {
+                inner.free_all(&writer.extents);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What an import has written, ready to be a blob's.
+enum Written<'a> {
+    Extents {
+        data: Vec<(u64, Extent)>,
+        binding: Option<Extent>,
+    },
+    /// In the chunks of a map, which is loose until the blob has its row.
+    Chunks(MapWriter<'a>),
+}
+
+/// Cuts the bytes of a blob into chunks and keeps these.
+struct Cut<'a> {
+    chunker: Chunker,
+    map: MapWriter<'a>,
+}
+
+impl<'a> Cut<'a> {
+    fn new(inner: &'a Inner, params: ChunkerParams, first: &[u8]) -> Result<Self, StoreError> {
+        Ok(Self { chunker: Chunker::new(params), map: MapWriter::new(inner, first)? })
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), StoreError> {
+        let mut done = Ok(());
+        self.chunker.push(data, |chunk, bytes| {
+            if done.is_ok() {
+                done = self.map.push(chunk, bytes);
+            }
+        });
+        done
+    }
+
+    fn finish(self, id: BlobId) -> Result<Written<'a>, StoreError> {
+        let Self { chunker, mut map } = self;
+        let mut done = Ok(());
+        chunker.finish(|chunk, bytes| {
+            if done.is_ok() {
+                done = map.push(chunk, bytes);
+            }
+        });
+        match done.and_then(|()| map.finish(id)) {
+            Ok(()) => Ok(Written::Chunks(map)),
+            Err(error) => {
+                let _ = map.abort();
+                Err(error)
+            }
+        }
     }
 }
 
@@ -159,6 +261,30 @@ impl DataWriter {
         }
         Ok(())
     }
+
+    /// Says which blob the provisional id was.
+    fn finish(
+        mut self,
+        inner: &Inner,
+        id: BlobId,
+        size: u64,
+    ) -> Result<Written<'static>, StoreError> {
+        let what = Append {
+            kind: Kind::Bind,
+            flags: FLAG_PROVISIONAL,
+            id: self.id,
+            blob_size: size,
+            blob_offset: 0,
+            payload: id.as_bytes(),
+        };
+        let mut binding = None;
+        let bound = inner.append(&what, |_, loc| binding = Some(whole(loc, BlobId::LEN as u64)));
+        if let Err(error) = bound {
+            inner.free_all(&self.extents);
+            return Err(error);
+        }
+        Ok(Written::Extents { data: core::mem::take(&mut self.extents), binding })
+    }
 }
 
 impl Inner {
@@ -175,39 +301,35 @@ impl Inner {
         &self,
         id: BlobId,
         size: u64,
-        extents: Vec<(u64, Extent)>,
+        written: Written<'_>,
         spool: &Spool<'_>,
     ) -> Result<(), StoreError> {
         self.drop_partial(id)?;
-        if let Some(old) = self.blob_row(id)? {
+        let old = self.blob_row(id)?;
+        if let Some(old) = &old {
             // Damaged or changed: everything of it is replaced.
-            self.free_row(id, &old)?;
-            self.pending().delete(Table::Damaged, id.as_bytes());
+            self.free_row(id, old)?;
         }
         let outboard = spool.write(id, size)?;
         let mut pending = self.pending();
         let outboard: Outboard = outboard.book(&mut pending);
-        let place = match extents.as_slice() {
-            [(0, extent)] if extent.len == u64::from(extent.chunk) => Place::Record(extent.loc),
-            extents => {
-                for (offset, extent) in extents {
-                    let key = Extent::key(id, Holds::Data, *offset);
-                    pending.put(Table::Extents, &key, extent.encode().to_vec());
-                }
-                Place::Extents
-            }
+        let place = match &written {
+            Written::Extents { data, binding } => book_extents(&mut pending, id, data, *binding),
+            Written::Chunks(map) => map.bind(&mut pending),
         };
+        let loosened = old.as_ref().and_then(|old| old.loosen(&mut pending));
         let places = vec![place];
         let row = BlobRow { size, outboard, damaged: false, patched: false, places };
         pending.put(Table::Blobs, id.as_bytes(), row.encode());
+        pending.delete(Table::Damaged, id.as_bytes());
         drop(pending);
         crate::inner::locked(&self.readers).forget(id);
-        Ok(())
+        loosened.map_or(Ok(()), |map| self.reclaim_map(map))
     }
 
     /// An id for the records of an import that begins with these bytes. Two imports that begin alike
     /// and run at the same time must be told apart when the index is made again.
-    fn provisional_id(&self, first: &[u8]) -> BlobId {
+    pub(crate) fn provisional_id(&self, first: &[u8]) -> BlobId {
         let (segment, offset) = self.writer().position();
         let mut seed = Vec::from(*samara_tree::hash(first).as_bytes());
         for number in [u64::from(segment), offset, self.number()] {
@@ -221,4 +343,23 @@ impl Inner {
         let mut pending = self.pending();
         extents.iter().for_each(|(_, extent)| pending.work.free(*extent));
     }
+}
+
+/// Puts the rows of a blob in records, and says what its own row needs.
+fn book_extents(
+    pending: &mut Pending,
+    id: BlobId,
+    data: &[(u64, Extent)],
+    binding: Option<Extent>,
+) -> Place {
+    if let ([(0, extent)], None) = (data, binding)
+        && extent.len == u64::from(extent.chunk)
+    {
+        return Place::Record(extent.loc);
+    }
+    let rows = data.iter().map(|(offset, extent)| (Holds::Data, *offset, extent));
+    for (holds, offset, extent) in rows.chain(binding.iter().map(|it| (Holds::Binding, 0, it))) {
+        pending.put(Table::Extents, &Extent::key(id, holds, offset), extent.encode().to_vec());
+    }
+    Place::Extents
 }

@@ -10,9 +10,9 @@ use crate::{
     error::{ReadError, StoreError},
     index::Table,
     inner::{Inner, locked},
-    outboard::whole,
+    outboard::{OutboardWriter, whole},
     partial::index,
-    reader::{Complete, Source},
+    reader::{Complete, Source, TRIES_MAX},
     row::{BlobRow, Extent, External, Holds, Place},
 };
 
@@ -55,6 +55,10 @@ impl Inner {
             Source::Extents => {
                 data.resize(len, 0);
                 self.read_extents(id, Holds::Data, bytes.start, &mut data)?
+            }
+            Source::Map(map) => {
+                data.resize(len, 0);
+                self.read_map(*map, bytes.start, &mut data)?
             }
         };
         Ok((data.into(), whole))
@@ -187,8 +191,36 @@ impl Inner {
         complete: &Complete,
         row: &BlobRow,
     ) -> Result<crate::row::Outboard, ReadError> {
+        let mut tries = 0;
+        let writer = loop {
+            let moves = self.chunks.moves();
+            let mut writer = OutboardWriter::new(complete.id, complete.size);
+            if self.hash_into(complete, &mut writer)? {
+                break writer;
+            }
+            writer.abandon(self);
+            tries += 1;
+            if !complete.may_have_moved(self, moves) || tries == TRIES_MAX {
+                let all = RangeSet::from(Tree::new(complete.size).root().range());
+                self.quarantine(complete.id, &all)?;
+                return Err(ReadError::Damaged { ranges: all });
+            }
+        };
+        let finished = writer.finish(self)?;
+        let mut row = row.clone();
+        let mut pending = self.pending();
+        row.outboard = finished.book(&mut pending);
+        pending.put(Table::Blobs, complete.id.as_bytes(), row.encode());
+        Ok(row.outboard)
+    }
+
+    /// Reads and hashes all of a blob, and writes its values. Returns whether they lead to the id.
+    fn hash_into(
+        &self,
+        complete: &Complete,
+        writer: &mut OutboardWriter,
+    ) -> Result<bool, ReadError> {
         let mut builder = samara_tree::OutboardBuilder::new();
-        let mut writer = crate::outboard::OutboardWriter::new(complete.id, complete.size);
         let mut at = 0;
         while at < complete.size {
             let end = (at + (1 << 20)).min(complete.size);
@@ -196,7 +228,7 @@ impl Inner {
             let (data, whole) = complete.read(self, &span)?;
             if !whole {
                 // It can't lead to the id, so the rest need not be read.
-                break;
+                return Ok(false);
             }
             let mut values = Vec::new();
             builder.push(&data, &mut |_, cv| values.push(cv));
@@ -205,17 +237,7 @@ impl Inner {
         }
         let mut values = Vec::new();
         let (id, _) = builder.finish(&mut |_, cv| values.push(cv));
-        if id != complete.id {
-            let all = RangeSet::from(Tree::new(complete.size).root().range());
-            self.quarantine(complete.id, &all)?;
-            return Err(ReadError::Damaged { ranges: all });
-        }
         writer.push(self, &values)?;
-        let finished = writer.finish(self)?;
-        let mut row = row.clone();
-        let mut pending = self.pending();
-        row.outboard = finished.book(&mut pending);
-        pending.put(Table::Blobs, id.as_bytes(), row.encode());
-        Ok(row.outboard)
+        Ok(id == complete.id)
     }
 }

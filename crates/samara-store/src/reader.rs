@@ -22,6 +22,9 @@ use crate::{
 /// Readers of large blobs that are kept open, each with at most about 250 KiB of tree.
 const READERS_MAX: usize = 8;
 
+/// How often a range is read while its chunks may be on the move.
+pub(crate) const TRIES_MAX: u32 = 64;
+
 /// A range with its proof, ready for a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -38,6 +41,7 @@ pub(crate) enum Source {
     File(Arc<dyn File>),
     Record(Loc),
     Extents,
+    Map(u64),
 }
 
 /// A complete blob, open for reading.
@@ -306,7 +310,7 @@ fn part(data: &Bytes, span: &Range<u64>, range: &Range<u64>, size: u64) -> Bytes
 }
 
 impl Complete {
-    fn open(inner: &Arc<Inner>, id: BlobId, row: &BlobRow) -> Result<Self, ReadError> {
+    pub(crate) fn open(inner: &Arc<Inner>, id: BlobId, row: &BlobRow) -> Result<Self, ReadError> {
         let tree = Tree::new(row.size);
         let (source, external) = open_place(inner, id, row)?;
         let outboard =
@@ -373,6 +377,7 @@ impl Complete {
         let place = |place: &Place| match (&self.source, place) {
             (Source::Record(loc), Place::Record(found)) => loc == found,
             (Source::Extents, Place::Extents) => true,
+            (Source::Map(map), Place::Chunks(found)) => map == found,
             (Source::File(_), Place::External(found)) => {
                 self.external.as_ref().is_some_and(|own| {
                     (own.root, &own.rel, own.stamp) == (found.root, &found.rel, found.stamp)
@@ -427,13 +432,39 @@ impl Complete {
         }
         let span = prover.span(range);
         self.check_held(&span)?;
-        let data = self.read_held(inner, &span)?;
-        //= rfcs/0009-store.md#store-13
-        //# A store MUST verify every byte against the blob's id before it hands the byte out.
-        match prover.encode(&self.outboard, group, range, base, &data) {
-            Ok(proof) => Ok(Encoded { proof, data: part(&data, &span, range, self.size) }),
-            Err(error) => Err(self.fault(inner, &span, error)),
+        self.verified(inner, &span, |data| {
+            //= rfcs/0009-store.md#store-13
+            //# A store MUST verify every byte against the blob's id before it hands the byte out.
+            let proof = prover.encode(&self.outboard, group, range, base, &data)?;
+            Ok(Encoded { proof, data: part(&data, &span, range, self.size) })
+        })
+    }
+
+    /// Reads and has `verify` look at the bytes, until it is sure that they are not what they should
+    /// be: a chunk may be moved while it is read.
+    fn verified<T>(
+        &self,
+        inner: &Inner,
+        span: &Range<u64>,
+        verify: impl Fn(Bytes) -> Result<T, EncodeError<StoreError>>,
+    ) -> Result<T, ReadError> {
+        let mut tries = 0;
+        loop {
+            let moves = inner.chunks.moves();
+            let verified = self.read_held(inner, span).map(&verify);
+            tries += 1;
+            match verified {
+                Ok(Ok(verified)) => return Ok(verified),
+                _ if self.may_have_moved(inner, moves) && tries < TRIES_MAX => {}
+                Ok(Err(error)) => return Err(self.fault(inner, span, error)),
+                Err(error) => return Err(error),
+            }
         }
+    }
+
+    /// Whether a chunk of the blob may have been moved since there were so many moves.
+    pub(crate) fn may_have_moved(&self, inner: &Inner, moves: u64) -> bool {
+        matches!(self.source, Source::Map(_)) && inner.chunks.moves() != moves
     }
 
     /// The verified bytes of the units around a range of leaves.
@@ -448,17 +479,16 @@ impl Complete {
             None => tree.root().range(),
         };
         self.check_held(&span)?;
-        let data = self.read_held(inner, &span)?;
-        let damaged = match &self.prover {
-            Some(prover) => prover.check(&self.outboard, &span, &data),
-            None if samara_tree::hash(&data) == self.id => Ok(RangeSet::new()),
-            None => Ok(RangeSet::from(span.clone())),
-        };
-        match damaged {
-            Ok(damaged) if damaged.is_empty() => Ok((span, data)),
-            Ok(leaves) => Err(self.fault(inner, &span, EncodeError::Damaged { leaves })),
-            Err(error) => Err(self.fault(inner, &span, error)),
-        }
+        let data = self.verified(inner, &span, |data| {
+            let damaged = match &self.prover {
+                Some(prover) => prover.check(&self.outboard, &span, &data)?,
+                None if samara_tree::hash(&data) == self.id => RangeSet::new(),
+                None => RangeSet::from(span.clone()),
+            };
+            let sound = damaged.is_empty().then_some(data);
+            sound.ok_or(EncodeError::Damaged { leaves: damaged })
+        })?;
+        Ok((span, data))
     }
 
     /// As [`read`](Self::read), of a blob that may have been removed since it was opened.
@@ -478,6 +508,18 @@ impl Complete {
     /// And if it came back somewhere else, it is not to blame there.
     fn is_removed(&self, inner: &Inner) -> Result<bool, StoreError> {
         Ok(!inner.blob_row(self.id)?.is_some_and(|row| self.reads_from(&row)))
+    }
+
+    /// Whether the stored bytes of some leaves are right, in quarantine or not.
+    pub(crate) fn is_sound(&self, inner: &Inner, leaves: &Range<u64>) -> Result<bool, StoreError> {
+        let Some(prover) = &self.prover else { return Ok(false) };
+        let span = prover.span(leaves);
+        let data = match self.read(inner, &span) {
+            Ok((data, _)) => data,
+            Err(ReadError::Store(error)) if !error.is_of_the_system() => return Err(error),
+            Err(_) => return Ok(false),
+        };
+        Ok(prover.check(&self.outboard, &span, &data).is_ok_and(|damaged| damaged.is_empty()))
     }
 
     fn check_held(&self, span: &Range<u64>) -> Result<(), ReadError> {
@@ -547,6 +589,7 @@ fn open_place(
         match place {
             Place::Record(loc) => return Ok((Source::Record(*loc), None)),
             Place::Extents => return Ok((Source::Extents, None)),
+            Place::Chunks(map) => return Ok((Source::Map(*map), None)),
             Place::External(external) => {
                 if let Some(file) = open_external(inner, external, row.size)? {
                     return Ok((Source::File(file), Some(external.clone())));

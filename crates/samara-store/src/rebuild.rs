@@ -1,5 +1,6 @@
 //! Making the index again from the segments. Spec: RFC 0009, section "The index made again".
 
+mod chunks;
 mod records;
 mod scan;
 mod settle;
@@ -116,6 +117,7 @@ impl Store {
         // What is looked up next is found faster in the index than beside it.
         inner.checkpoint()?;
         inner.settle_all(&mut rebuilt)?;
+        inner.keep_counted()?;
         inner.close()?;
         //= rfcs/0009-store.md#store-30
         //# A store that makes its index again MUST make the new one durable before it takes the place of the old one.
@@ -148,7 +150,7 @@ fn old_index(dir: &dyn Dir, options: &Options) -> Result<Option<Index>, OpenErro
         // Whoever wrote that one knows better.
         Err(error @ OpenError::Version { .. }) => Err(error),
         Err(_) => Ok(None),
-        Ok(()) => Ok(Some(index)),
+        Ok(_) => Ok(Some(index)),
     }
 }
 

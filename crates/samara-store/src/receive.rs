@@ -175,7 +175,7 @@ fn finish(inner: &Arc<Inner>, partial: &Arc<Partial>) -> Result<(), FinishError>
     if partial.heals {
         drop(state);
         locked(&inner.partials).remove(&partial.id);
-        return Ok(());
+        return Ok(inner.mend(partial.id)?);
     }
     let done = complete(inner, partial, &state);
     if let Err(error) = done {
@@ -310,7 +310,12 @@ impl Store {
             partial.close();
             inner.forget_partial(*id)?;
         }
-        let found = match inner.blob_row(*id)? {
+        let mut row = inner.blob_row(*id)?;
+        if let Some(damaged) = row.as_ref().filter(|row| row.damaged) {
+            inner.recheck(*id, damaged)?;
+            row = inner.blob_row(*id)?;
+        }
+        let found = match row {
             Some(row) if row.size != size => {
                 return Err(ReceiveError::Size { proven: row.size });
             }

@@ -2,10 +2,12 @@
 
 use core::fmt;
 
-use samara_base::BlobId;
+use samara_base::{BlobId, ChunkId};
 use samara_tree::{Cv, Tree};
 
-use crate::limits::{PAYLOAD_MAX, RECORD_ALIGN, SEGMENT_NUMBER_MAX, SEGMENT_VERSION, kind};
+use crate::limits::{
+    CHUNK_BYTES_MAX, PAYLOAD_MAX, RECORD_ALIGN, SEGMENT_NUMBER_MAX, SEGMENT_VERSION, kind,
+};
 
 /// Length of a record's header. Unit: bytes.
 pub(crate) const HEADER_LEN: usize = 72;
@@ -26,6 +28,10 @@ pub(crate) enum Kind {
     Outboard = kind::OUTBOARD,
     /// Binds an import's provisional id to the blob that it turned out to be.
     Bind = kind::BINDING,
+    /// A chunk that blobs may share.
+    Chunk = kind::CHUNK,
+    /// The chunks of a blob, or of a part of it.
+    Map = kind::MAP,
 }
 
 /// The id in the header is an import's provisional id, since the blob's is not known yet.
@@ -54,7 +60,8 @@ pub(crate) struct Header {
     /// Unit: bytes, at most [`PAYLOAD_MAX`].
     pub(crate) payload_len: u32,
     pub(crate) payload_crc: u32,
-    /// Size of the blob as far as known, 0 for data with a provisional id. Unit: bytes.
+    /// Size of the blob as far as known, 0 for data and maps with a provisional id; length of a chunk.
+    /// Unit: bytes.
     pub(crate) blob_size: u64,
     /// Where the payload belongs in the blob, or in its outboard. Unit: bytes.
     pub(crate) blob_offset: u64,
@@ -84,6 +91,7 @@ pub(crate) enum Field {
     Span,
     Segment,
     HeaderCrc,
+    Entry,
     Version,
 }
 
@@ -161,6 +169,8 @@ impl Header {
             kind::DATA => Kind::Data,
             kind::OUTBOARD => Kind::Outboard,
             kind::BINDING => Kind::Bind,
+            kind::CHUNK => Kind::Chunk,
+            kind::MAP => Kind::Map,
             _ => return Err(wrong(4, Field::Kind)),
         };
         if flags & !FLAG_PROVISIONAL != 0 {
@@ -216,7 +226,22 @@ impl Header {
             Kind::Bind if !provisional => Err(wrong(5, Field::Flags)),
             Kind::Bind if len != BlobId::LEN as u64 => Err(wrong(8, Field::PayloadLen)),
             Kind::Bind if offset != 0 => Err(wrong(24, Field::Span)),
-            Kind::Data | Kind::Outboard | Kind::Bind => Ok(()),
+            //= rfcs/0009-store.md#store-33
+            //# A reader MUST treat a chunk record as absent whose id is provisional, whose blob
+            //# offset is not 0 or whose blob size is not the length of its payload.
+            Kind::Chunk if provisional => Err(wrong(5, Field::Flags)),
+            Kind::Chunk if offset != 0 => Err(wrong(24, Field::Span)),
+            Kind::Chunk if self.blob_size != len || len == 0 => Err(wrong(16, Field::BlobSize)),
+            //= rfcs/0009-store.md#store-34
+            //# A reader MUST treat a map record as absent whose id is not provisional, whose blob
+            //# size is not 0, whose payload is not one or more entries of 36 bytes, or of which an
+            //# entry's length is not 1 to 1,048,576.
+            Kind::Map if !provisional => Err(wrong(5, Field::Flags)),
+            Kind::Map if self.blob_size != 0 => Err(wrong(16, Field::BlobSize)),
+            Kind::Map if len == 0 || !len.is_multiple_of(MAP_ENTRY_LEN as u64) => {
+                Err(wrong(8, Field::PayloadLen))
+            }
+            Kind::Data | Kind::Outboard | Kind::Bind | Kind::Chunk | Kind::Map => Ok(()),
         }
     }
 
@@ -228,8 +253,27 @@ impl Header {
         if crc32fast::hash(payload) != self.payload_crc {
             return Err(wrong(12, Field::PayloadCrc));
         }
+        if self.kind == Kind::Map {
+            for (at, (_, len)) in map_entries(payload).enumerate() {
+                if !(1..=CHUNK_BYTES_MAX).contains(&len) {
+                    let at = HEADER_LEN + at * MAP_ENTRY_LEN + ChunkId::LEN;
+                    return Err(wrong(u32::try_from(at).unwrap_or(u32::MAX), Field::Entry));
+                }
+            }
+        }
         Ok(())
     }
+}
+
+/// Length of an entry of a map record: a chunk's id, its length. Unit: bytes.
+pub(crate) const MAP_ENTRY_LEN: usize = ChunkId::LEN + 4;
+
+/// The entries of a map record: ids and lengths of chunks.
+pub(crate) fn map_entries(payload: &[u8]) -> impl Iterator<Item = (ChunkId, u32)> {
+    payload.as_chunks::<MAP_ENTRY_LEN>().0.iter().map(|entry| {
+        let mut reader = Reader(entry);
+        (ChunkId::from_bytes(reader.take()), reader.u32())
+    })
 }
 
 /// Distance from one record to the next. Unit: bytes.

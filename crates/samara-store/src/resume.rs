@@ -178,9 +178,10 @@ impl Inner {
         let mut pending = self.pending();
         pending.delete(Table::Blobs, id.as_bytes());
         pending.delete(Table::Damaged, id.as_bytes());
+        let loosened = row.loosen(&mut pending);
         drop(pending);
         locked(&self.readers).forget(id);
-        Ok(())
+        loosened.map_or(Ok(()), |map| self.reclaim_map(map))
     }
 
     /// Frees all extents of a blob.
@@ -205,7 +206,8 @@ impl Inner {
         }
     }
 
-    /// Frees everything that the row of a complete blob refers to in segments.
+    /// Frees everything that the row of a complete blob refers to in segments, but for chunks: see
+    /// [`BlobRow::loosen`].
     pub(crate) fn free_row(&self, id: BlobId, row: &BlobRow) -> Result<(), StoreError> {
         self.free_extents(id)?;
         let mut pending = self.pending();

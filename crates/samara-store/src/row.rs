@@ -2,6 +2,10 @@
 
 use samara_base::{BlobId, RangeSet};
 
+mod chunk;
+
+pub(crate) use chunk::{ChunkKey, ChunkRow, MapEntry, MapRow, NOWHERE, chunk_keys};
+
 use crate::{
     limits::{PLACES_MAX, SHORT_BYTES_MAX},
     record::{Reader, stride},
@@ -50,6 +54,8 @@ pub(crate) enum Place {
     Record(Loc),
     /// In records that the extent table lists.
     Extents,
+    /// In the chunks of a map.
+    Chunks(u64),
     /// In a file that is not the store's.
     External(External),
 }
@@ -89,6 +95,24 @@ impl BlobRow {
         Self { size, outboard: Outboard::None, damaged: false, patched: false, places }
     }
 
+    /// The map whose chunks it consists of, if it has one.
+    pub(crate) fn map(&self) -> Option<u64> {
+        self.places.iter().find_map(|place| match place {
+            Place::Chunks(map) => Some(*map),
+            _ => None,
+        })
+    }
+
+    /// Forgets files until there are few enough places. What the store itself has is never left
+    /// behind: nobody would give it back.
+    pub(crate) fn trim(&mut self) {
+        let is_file = |place: &Place| matches!(place, Place::External(_));
+        while self.places.len() > PLACES_MAX {
+            let file = self.places.iter().rposition(is_file);
+            self.places.remove(file.unwrap_or(self.places.len() - 1));
+        }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         let flags = if self.damaged { DAMAGED } else { 0 } | if self.patched { PATCHED } else { 0 };
@@ -109,6 +133,10 @@ impl BlobRow {
                     loc.put(&mut out);
                 }
                 Place::Extents => out.push(2),
+                Place::Chunks(map) => {
+                    out.push(5);
+                    out.extend_from_slice(&map.to_le_bytes());
+                }
                 Place::External(external) => {
                     out.push(if external.stale { 4 } else { 3 });
                     external.put(&mut out);
@@ -136,6 +164,7 @@ impl BlobRow {
                 3 | 4 => {
                     Place::External(External { stale: tag == 4, ..External::take(&mut reader)? })
                 }
+                5 => Place::Chunks(u64::from_le_bytes(reader.try_take()?)),
                 _ => return None,
             });
         }
@@ -272,6 +301,10 @@ pub(crate) enum Holds {
     Outboard = 1,
     /// A 16 KiB group that was fetched again; it covers what lies below.
     Patch = 2,
+    /// The record that binds an import's provisional id to the blob.
+    Binding = 3,
+    /// A record of a map, while the index is made again. Offsets are those of its first chunk.
+    Map = 4,
 }
 
 /// A run of a blob in records of one segment that follow each other. All but the last carry `chunk`

@@ -180,13 +180,14 @@ impl Inner {
         outboard: Option<Outboard>,
         written: Option<Arc<dyn File>>,
     ) -> Result<(), StoreError> {
-        let old = self.blob_row(id)?;
-        let old = match old {
+        let mut loosened = None;
+        let old = match self.blob_row(id)? {
             // The file was just read or written as a whole, so this place is sound; the damaged
             // ones are not needed any more.
             Some(row) if row.damaged => {
                 self.free_row(id, &row)?;
                 self.pending().delete(Table::Damaged, id.as_bytes());
+                loosened = Some(row);
                 None
             }
             old => old,
@@ -207,16 +208,17 @@ impl Inner {
                 if found.root == external.root && found.rel == external.rel)
         });
         row.places.insert(0, Place::External(external));
-        row.places.truncate(PLACES_MAX);
+        row.trim();
         if let Some(outboard) = outboard {
             row.outboard = outboard;
         }
         pending.put(Table::Blobs, id.as_bytes(), row.encode());
+        let loosened = loosened.and_then(|old| old.loosen(&mut pending));
         drop(pending);
         if Tree::new(size).stored_cvs() > 0 {
             locked(&self.readers).forget(id);
         }
-        Ok(())
+        loosened.map_or(Ok(()), |map| self.reclaim_map(map))
     }
 }
 

@@ -1,6 +1,7 @@
 use std::{path::Path, path::PathBuf, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
+use samara_chunk::ChunkerParams;
 use samara_tree::Tree;
 
 use crate::{
@@ -13,7 +14,10 @@ use crate::{
     partial::Partial,
     reader::readable,
     receive::is_stale,
-    row::{BlobRow, PartialPlace, PartialRow, Place, SegmentRow, decode_ranges, id_of, pin_key},
+    row::{
+        BlobRow, ChunkRow, PartialPlace, PartialRow, Place, SegmentRow, decode_ranges, id_of,
+        pin_key,
+    },
 };
 
 /// How a store behaves. The default suits a computer and a phone.
@@ -31,6 +35,9 @@ pub struct Options {
     pub checkpoint_rows: usize,
     /// Space on the disk that the store leaves free. Unit: bytes.
     pub reserve_bytes: u64,
+    /// How blobs that are put or imported are cut into chunks, so that those which several blobs share
+    /// are stored once. `None`: not at all. Blobs no longer than an average chunk are not cut.
+    pub chunking: Option<ChunkerParams>,
 }
 
 impl Default for Options {
@@ -41,6 +48,7 @@ impl Default for Options {
             checkpoint_bytes: 256 << 20,
             checkpoint_rows: 32_768,
             reserve_bytes: 16 << 20,
+            chunking: Some(ChunkerParams::Kib64),
         }
     }
 }
@@ -104,6 +112,11 @@ pub struct Usage {
     pub partials: u64,
     /// Sizes of all complete blobs together. Unit: bytes.
     pub blob_bytes: u64,
+    /// Chunks, each counted once however many blobs have it.
+    pub chunks: u64,
+    /// Bytes that more than one place of a blob has, and that are stored once: what they would take
+    /// besides. Unit: bytes.
+    pub shared_bytes: u64,
     /// Bytes in use in segments. Unit: bytes.
     pub segment_live_bytes: u64,
     /// Length of all segments. Unit: bytes.
@@ -200,6 +213,12 @@ impl Store {
         })?;
         inner.each_row(Table::Partials, &mut |_, _| {
             usage.partials += 1;
+        })?;
+        inner.each_row(Table::Chunks, &mut |_, value| {
+            usage.chunks += 1;
+            let row = ChunkRow::decode(value);
+            let again = row.map_or(0, |row| u64::from(row.len) * u64::from(row.count.max(1) - 1));
+            usage.shared_bytes = usage.shared_bytes.saturating_add(again);
         })?;
         inner.each_row(Table::Segments, &mut |_, value| {
             let row = SegmentRow::decode(value).unwrap_or_default();
@@ -346,6 +365,7 @@ impl Store {
             }
             self.inner.maybe_checkpoint()?;
         }
+        self.inner.reclaim_loose()?;
         self.inner.checkpoint()?;
         Ok(removed)
     }
@@ -552,7 +572,7 @@ impl Inner {
     }
 
     /// Goes through a table in pages.
-    fn each_row(
+    pub(crate) fn each_row(
         &self,
         table: Table,
         visit: &mut dyn FnMut(&[u8], &[u8]),

@@ -467,9 +467,10 @@ fn a_reader_of_what_was_removed_with_its_segment_says_that_it_is_not_held() {
         store.checkpoint().unwrap();
         let reader = store.reader(&holder.id).unwrap().unwrap();
         reader.read(0..1024).unwrap();
-        // The segment that is written to is kept, so begin another one.
-        store.put(&bytes(1_500_000, 6)).unwrap();
+        // The segment that is written to is kept, so begin others.
+        let filler = [6, 7].map(|seed| store.put(&bytes(1_500_000, seed)).unwrap());
         assert!(store.remove(&holder.id).unwrap());
+        assert!(store.remove(&filler[0]).unwrap());
         store.checkpoint().unwrap();
         let first = Path::new(support::DIR).join("segments/00000001.seg");
         assert!(!disk.files().contains(&first), "{size}");

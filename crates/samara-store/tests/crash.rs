@@ -64,6 +64,12 @@ fn workload(store: &Store, model: &mut Model) -> Outcome {
     model.truth.insert(samara_tree::hash(&IMPORTED), IMPORTED.clone());
     let stat = store.import(IMPORTED.as_slice(), &mut |_| ())?;
     model.done.push(stat.id);
+    // Another version of it, which has most of its chunks.
+    let mut version = IMPORTED.clone();
+    version.truncate(300_000);
+    version[100_000..100_100].fill(9);
+    model.truth.insert(samara_tree::hash(&version), version.clone());
+    model.done.push(store.put(&version)?);
 
     let out = store.staging_root(Path::new("/out.part"))?;
     for at in 0..3u64 {
@@ -92,11 +98,13 @@ fn workload(store: &Store, model: &mut Model) -> Outcome {
     model.acknowledged.clone_from(&model.done);
     model.files.insert("/home/x", id);
 
-    // The first blob goes, and its space with it.
-    let gone = model.done.remove(3);
-    model.acknowledged.retain(|id| *id != gone);
-    store.remove(&gone)?;
-    model.checkpoint(store, None)?;
+    // A blob goes, and its space with it; and one that shares chunks with another.
+    for gone in [model.done[3], samara_tree::hash(&IMPORTED)] {
+        model.done.retain(|id| *id != gone);
+        model.acknowledged.retain(|id| *id != gone);
+        store.remove(&gone)?;
+        model.checkpoint(store, None)?;
+    }
     store.shutdown()?;
     Ok(())
 }
@@ -164,6 +172,11 @@ fn check(disk: &MemDisk, model: &Model, what: &str) {
             assert_eq!(read, data[from..to.unwrap()], "{what}");
         }
     }
+    //= rfcs/0009-store.md#store-35
+    //= type=test
+    //# A store MUST change a map and the counts of its chunks in the same commit.
+    let audit = store.audit().unwrap();
+    assert!(audit.is_safe() && audit.overcounted == 0 && audit.lost_maps == 0, "{what}: {audit:?}");
     let id = store.put(b"life goes on").unwrap();
     store.checkpoint().unwrap();
     drop(store);

@@ -351,13 +351,13 @@ fn a_newer_format_is_refused() {
         let db = redb::Database::open(&file).unwrap();
         let txn = db.begin_write().unwrap();
         let table = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
-        let newer = 2u64.to_le_bytes();
+        let newer = 3u64.to_le_bytes();
         txn.open_table(table).unwrap().insert(b"version".as_slice(), newer.as_slice()).unwrap();
         txn.commit().unwrap();
     }
     disk.write_file(path, &fs::read(&file).unwrap(), false).unwrap();
     let refused = support::try_open(&disk);
-    assert!(matches!(refused, Err(OpenError::Version { found: 2, supported: 1 })));
+    assert!(matches!(refused, Err(OpenError::Version { found: 3, supported: 2 })));
 }
 
 #[test]

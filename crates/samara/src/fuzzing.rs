@@ -4,7 +4,7 @@ use core::{fmt::Display, str::FromStr};
 use std::{path::Path, sync::Arc};
 
 use samara_base::{BlobId, PeerId};
-use samara_store::{Options, Store, disk::MemDisk};
+use samara_store::{ChunkerParams, Options, Store, disk::MemDisk};
 
 use crate::{
     identity::Identity,
@@ -77,6 +77,7 @@ fn options(data: &[u8]) {
         checkpoint_bytes: number(),
         checkpoint_rows: usize::try_from(number()).unwrap_or(usize::MAX),
         reserve_bytes: number() % (1 << 30),
+        chunking: ChunkerParams::from_code(u8::try_from(14 + number() % 5).unwrap_or_default()),
     };
     let disk = MemDisk::new();
     let mut ids = Vec::new();

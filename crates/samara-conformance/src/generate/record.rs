@@ -66,6 +66,8 @@ pub(super) fn list() -> List {
     list.valid("the end of a large blob", &seven, &middle.record(payload), None);
     outboards(&mut list);
     imports(&mut list);
+    chunks(&mut list);
+    maps(&mut list);
     segments(&mut list);
 
     for bit in (0..8 * bytes.len()).step_by(3) {
@@ -93,7 +95,7 @@ pub(super) fn list() -> List {
     let cases = [
         ("another magic", Fields { magic: *b"SmRd", ..sound.clone() }, "STORE-21"),
         ("kind 0", Fields { kind: 0, ..sound.clone() }, "STORE-21"),
-        ("kind 4", Fields { kind: 4, ..sound.clone() }, "STORE-21"),
+        ("kind 6", Fields { kind: 6, ..sound.clone() }, "STORE-21"),
         ("kind 255", Fields { kind: 255, ..sound.clone() }, "STORE-21"),
         ("an unknown flag", Fields { flags: 2, ..sound.clone() }, "STORE-21"),
         ("bytes that have to be zero", Fields { zeros: [0, 1], ..sound.clone() }, "STORE-21"),
@@ -203,6 +205,48 @@ fn imports(list: &mut List) {
         let fields = Fields { kind: 3, flags: 1, blob_size: 9, ..Fields::of(&payload) };
         let comment = format!("a binding with a payload of {len} bytes");
         list.invalid("STORE-22", &comment, &seven, &fields.record(&payload));
+    }
+}
+
+/// Chunks, which are wholes.
+fn chunks(list: &mut List) {
+    let seven = params(7);
+    let payload = b"samara".as_slice();
+    let sound = Fields { kind: 4, ..Fields::of(payload) };
+    list.valid("a chunk", &seven, &sound.record(payload), Some("STORE-33"));
+    let cases = [
+        ("a chunk with a provisional id", Fields { flags: 1, ..sound.clone() }),
+        ("a chunk at an offset", Fields { blob_offset: 1, ..sound.clone() }),
+        ("a chunk that is longer than its payload", Fields { blob_size: 7, ..sound.clone() }),
+        ("a chunk that is shorter than its payload", Fields { blob_size: 5, ..sound }),
+    ];
+    for (comment, fields) in cases {
+        list.invalid("STORE-33", comment, &seven, &fields.record(payload));
+    }
+    let empty = Fields { kind: 4, ..Fields::of(b"") };
+    list.invalid("STORE-33", "a chunk of no bytes", &seven, &empty.record(b""));
+}
+
+/// Maps, which are entries of chunks.
+fn maps(list: &mut List) {
+    let seven = params(7);
+    let entry = |len: u32| [&[0x33; 32][..], &len.to_le_bytes()].concat();
+    let map = |payload: &[u8]| Fields { kind: 5, flags: 1, blob_size: 0, ..Fields::of(payload) };
+    let two = [entry(1), entry(1_048_576)].concat();
+    list.valid("a map of two chunks", &seven, &map(&two).record(&two), Some("STORE-34"));
+    let later = Fields { blob_offset: 1 << 40, ..map(&two) };
+    list.valid("a later part of a map", &seven, &later.record(&two), Some("STORE-34"));
+    let known = Fields { flags: 0, ..map(&two) };
+    list.invalid("STORE-34", "a map of the blob's id", &seven, &known.record(&two));
+    let sized = Fields { blob_size: 72, ..map(&two) };
+    list.invalid("STORE-34", "a map with a size", &seven, &sized.record(&two));
+    for (comment, payload) in [
+        ("a map of no chunks", Vec::new()),
+        ("a map that ends within an entry", vec![1; 71]),
+        ("a map with a chunk of no bytes", [entry(1), entry(0)].concat()),
+        ("a map with a chunk of 1,048,577 bytes", [entry(1_048_577), entry(1)].concat()),
+    ] {
+        list.invalid("STORE-34", comment, &seven, &map(&payload).record(&payload));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     error::StoreError,
     index::Table,
     inner::{Inner, record_bytes},
+    outboard::whole,
     partial::place_record,
     record::{FLAG_PROVISIONAL, Header, Kind},
     row::{BlobRow, Extent, Holds, Loc, SegmentRow},
@@ -61,7 +62,17 @@ impl Inner {
             Kind::Data if small && !provisional => return self.book_small(loc, header, payload),
             Kind::Bind => {
                 let blob = payload.first_chunk().map(|bytes| BlobId::from_bytes(*bytes));
-                blob.map_or(Ok(()), |blob| self.bind(header.id, blob))?;
+                let binding = whole(loc, payload.len() as u64);
+                blob.map_or(Ok(()), |blob| self.bind(header.id, blob, binding))?;
+                return Ok(false);
+            }
+            Kind::Chunk => {
+                self.note_chunk(loc, header, payload)?;
+                return Ok(false);
+            }
+            Kind::Map => {
+                let extent = whole(loc, payload.len() as u64);
+                self.put_found(header.id, Holds::Map, header.blob_offset, extent)?;
                 return Ok(false);
             }
             Kind::Data => Holds::Data,
@@ -110,12 +121,14 @@ impl Inner {
     }
 
     /// Gives what was found under a provisional id to the blob that it turned out to be.
-    fn bind(&self, provisional: BlobId, blob: BlobId) -> Result<(), StoreError> {
-        for (at, extent) in self.found(provisional, Holds::Data)? {
-            self.put_found(blob, Holds::Data, at, extent)?;
-            self.pending().delete(Table::Extents, &Extent::key(provisional, Holds::Data, at));
+    fn bind(&self, provisional: BlobId, blob: BlobId, binding: Extent) -> Result<(), StoreError> {
+        for holds in [Holds::Data, Holds::Map] {
+            for (at, extent) in self.found(provisional, holds)? {
+                self.put_found(blob, holds, at, extent)?;
+                self.pending().delete(Table::Extents, &Extent::key(provisional, holds, at));
+            }
         }
-        Ok(())
+        self.put_found(blob, Holds::Binding, 0, binding)
     }
 
     /// The extents of one blob, by place.

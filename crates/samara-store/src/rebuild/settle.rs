@@ -14,7 +14,7 @@ use crate::{
     outboard::{FinishedOutboard, NotWhole, Spool, StoredOutboard, Whole},
     reader::Source,
     record::{HEADER_LEN, Header},
-    row::{BlobRow, Extent, Holds, Loc, Outboard, Place, encode_ranges, id_of},
+    row::{BlobRow, Extent, Holds, Loc, MapRow, Outboard, Place, encode_ranges, id_of},
 };
 
 /// Bytes that are read and hashed at once, in whole leaves. Unit: leaves.
@@ -46,17 +46,53 @@ impl Inner {
     fn settle(self: &Arc<Self>, id: BlobId) -> Result<Settled, StoreError> {
         let data = self.untangle(id, Holds::Data)?;
         let values = self.untangle(id, Holds::Outboard)?;
+        let records = self.found(id, Holds::Map)?;
+        let binding = self.found(id, Holds::Binding)?;
         let known = self.blob_row(id)?.is_some();
-        let proven = if known { None } else { self.prove(id, &data, &values)? };
+        let (mut proven, mut map) = (None, None);
+        if !known {
+            let candidate = Candidate::of_extents(&data);
+            proven = self.prove(id, &candidate, &values)?;
+            if proven.as_ref().is_none_or(|proven| !proven.damaged.is_empty()) {
+                let found = self.read_maps(&records)?;
+                let candidate = Candidate { source: Source::Map(found.map), ..found.candidate };
+                match self.prove(id, &candidate, &values)? {
+                    Some(other) if proven.as_ref().is_none_or(|one| other.is_better_than(one)) => {
+                        (proven, map) = (Some(other), Some(found.map));
+                    }
+                    _ => self.drop_map_rows(found.map)?,
+                }
+            }
+        }
+        if let Some(map) = map {
+            self.count_map(map)?;
+        }
         let mut pending = self.pending();
+        forget(&mut pending, id, Holds::Map, &records);
         let Some(Proven { size, written, damaged }) = proven else {
             forget(&mut pending, id, Holds::Data, &data);
             forget(&mut pending, id, Holds::Outboard, &values);
+            forget(&mut pending, id, Holds::Binding, &binding);
             return Ok(if known { Settled::Known } else { Settled::Unproven });
         };
-        let place = match book(&mut pending, id, Holds::Data, &data, size) {
-            Some(loc) => Place::Record(loc),
-            None => Place::Extents,
+        let place = if let Some(map) = map {
+            forget(&mut pending, id, Holds::Data, &data);
+            forget(&mut pending, id, Holds::Binding, &binding);
+            if let [(_, binding), ..] = binding.as_slice() {
+                pending.work.add_live(binding.loc.segment, extent_bytes(binding));
+                let row = MapRow { loc: binding.loc, entries: Vec::new() };
+                let key = MapRow::key(map, MapRow::BINDING);
+                pending.put(Table::Maps, &key, row.encode());
+            }
+            Place::Chunks(map)
+        } else if let Some(loc) = book(&mut pending, id, Holds::Data, &data, size) {
+            forget(&mut pending, id, Holds::Binding, &binding);
+            Place::Record(loc)
+        } else {
+            for (_, binding) in &binding {
+                pending.work.add_live(binding.loc.segment, extent_bytes(binding));
+            }
+            Place::Extents
         };
         let outboard = if let Some(written) = written {
             forget(&mut pending, id, Holds::Outboard, &values);
@@ -104,35 +140,28 @@ impl Inner {
     fn prove(
         self: &Arc<Self>,
         id: BlobId,
-        data: &[(u64, Extent)],
+        candidate: &Candidate,
         values: &[(u64, Extent)],
     ) -> Result<Option<Proven>, StoreError> {
-        if data.is_empty() {
+        if candidate.held == 0 {
             return Ok(None);
         }
         let mut best: Option<Proven> = None;
-        let held = data.last().map_or(0, |(at, extent)| at.saturating_add(extent.len));
         for size in self.sizes(values) {
             let tree = Tree::new(size);
-            let Some(damaged) = self.damaged_by_outboard(id, tree, held)? else { continue };
-            // Data for the last group proves the size.
-            let rank = |damaged: &RangeSet, tree: Tree| {
-                (damaged.contains(tree.leaves() - 1), damaged.total())
-            };
-            let better = best.as_ref().is_none_or(|best| {
-                rank(&damaged, tree) < rank(&best.damaged, Tree::new(best.size))
-            });
-            if better && damaged.total() < tree.leaves() {
-                best = Some(Proven { size, written: None, damaged });
+            let Some(damaged) = self.damaged_by_outboard(id, candidate, tree)? else { continue };
+            let proven = Proven { size, written: None, damaged };
+            if proven.damaged.total() < tree.leaves()
+                && best.as_ref().is_none_or(|best| proven.is_better_than(best))
+            {
+                best = Some(proven);
             }
         }
         if best.as_ref().is_some_and(|best| best.damaged.is_empty()) {
             return Ok(best);
         }
-        let end = |end: u64, (at, extent): &(u64, Extent)| (*at == end).then(|| end + extent.len);
-        let size = data.iter().try_fold(0, |size, found| end(size, found).ok_or(size));
         // All bytes may be there even if an outboard says otherwise: then somebody made it up.
-        let hashed = self.hash_again(id, size.unwrap_or_else(|gap| gap))?;
+        let hashed = self.hash_again(id, candidate)?;
         Ok(hashed.or(best))
     }
 
@@ -153,13 +182,12 @@ impl Inner {
         sizes
     }
 
-    /// The leaves whose data does not fit the outboard, if the outboard fits the id. Behind `held`
-    /// bytes there is no data.
+    /// The leaves whose data does not fit the outboard, if the outboard fits the id.
     fn damaged_by_outboard(
         self: &Arc<Self>,
         id: BlobId,
+        candidate: &Candidate,
         tree: Tree,
-        held: u64,
     ) -> Result<Option<RangeSet>, StoreError> {
         if tree.stored_cvs() == 0 {
             return Ok(None);
@@ -175,18 +203,24 @@ impl Inner {
         };
         let mut damaged = RangeSet::new();
         for step in steps(tree) {
-            if tree.bytes(&step).start >= held {
+            if tree.bytes(&step).start >= candidate.held {
                 damaged.insert(step.start..tree.leaves());
                 break;
             }
-            if self.check_step(id, &prover, &stored, &step, &mut damaged)? {
+            if self.check_step((id, &candidate.source), &prover, &stored, &step, &mut damaged)? {
                 continue;
             }
             // Where a step can't be read, as little as possible is given up.
             let group = GroupLog2::KIB16.leaves();
             let groups = (step.start / group)..step.end.div_ceil(group);
             for group in groups.map(|at| at * group..((at + 1) * group).min(step.end)) {
-                if !self.check_step(id, &prover, &stored, &group, &mut damaged)? {
+                if !self.check_step(
+                    (id, &candidate.source),
+                    &prover,
+                    &stored,
+                    &group,
+                    &mut damaged,
+                )? {
                     damaged.insert(group);
                 }
             }
@@ -197,13 +231,13 @@ impl Inner {
     /// Notes the leaves of a range that do not fit. Returns false if the range can't be read.
     fn check_step(
         &self,
-        id: BlobId,
+        (id, source): (BlobId, &Source),
         prover: &Prover,
         stored: &StoredOutboard,
         leaves: &Range<u64>,
         damaged: &mut RangeSet,
     ) -> Result<bool, StoreError> {
-        let read = self.read_source(&Source::Extents, id, &prover.tree().bytes(leaves));
+        let read = self.read_source(source, id, &prover.tree().bytes(leaves));
         let checked = read.map(|(data, _)| prover.check(stored, leaves, &data));
         match checked {
             Ok(Ok(found)) => *damaged = damaged.union(&found),
@@ -216,12 +250,13 @@ impl Inner {
     }
 
     /// Hashes all bytes of a blob without an outboard, and writes one if the id is right.
-    fn hash_again(&self, id: BlobId, size: u64) -> Result<Option<Proven>, StoreError> {
+    fn hash_again(&self, id: BlobId, candidate: &Candidate) -> Result<Option<Proven>, StoreError> {
+        let size = candidate.without_gap;
         let tree = Tree::new(size);
         let mut builder = OutboardBuilder::new();
         let mut spool = Spool::new(self);
         for leaves in steps(tree) {
-            let data = match self.read_source(&Source::Extents, id, &tree.bytes(&leaves)) {
+            let data = match self.read_source(&candidate.source, id, &tree.bytes(&leaves)) {
                 Ok((data, true)) => data,
                 Ok(_) => return Ok(None),
                 Err(error) if is_unreadable(&error) => return Ok(None),
@@ -253,6 +288,26 @@ fn steps(tree: Tree) -> impl Iterator<Item = Range<u64>> {
     core::iter::successors(step(0), move |last| step(last.end))
 }
 
+/// What may be the bytes of a blob.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) source: Source,
+    /// Behind this there are none.
+    pub(super) held: u64,
+    /// Where the first gap begins.
+    pub(super) without_gap: u64,
+}
+
+impl Candidate {
+    fn of_extents(data: &[(u64, Extent)]) -> Self {
+        let held = data.last().map_or(0, |(at, extent)| at.saturating_add(extent.len));
+        let end = |end: u64, (at, extent): &(u64, Extent)| (*at == end).then(|| end + extent.len);
+        let whole = data.iter().try_fold(0, |size, found| end(size, found).ok_or(size));
+        let without_gap = whole.unwrap_or_else(|gap| gap);
+        Self { source: Source::Extents, held, without_gap }
+    }
+}
+
 /// What is known of a blob once it is verified.
 struct Proven {
     size: u64,
@@ -260,6 +315,16 @@ struct Proven {
     written: Option<FinishedOutboard>,
     /// Leaves that are damaged or missing.
     damaged: RangeSet,
+}
+
+impl Proven {
+    /// Data for the last group proves the size; then less damage counts.
+    fn is_better_than(&self, other: &Self) -> bool {
+        let rank = |one: &Self| {
+            (one.damaged.contains(Tree::new(one.size).leaves() - 1), one.damaged.total())
+        };
+        rank(self) < rank(other)
+    }
 }
 
 /// What became of the records of a blob.

@@ -8,7 +8,13 @@ use super::*;
 /// Headers that a store writes (STORE-22 to STORE-25).
 fn header() -> impl Strategy<Value = Header> {
     let payload = proptest::collection::vec(any::<u8>(), 0..100);
-    let kind = prop_oneof![Just(Kind::Data), Just(Kind::Outboard), Just(Kind::Bind)];
+    let kind = prop_oneof![
+        Just(Kind::Data),
+        Just(Kind::Outboard),
+        Just(Kind::Bind),
+        Just(Kind::Chunk),
+        Just(Kind::Map)
+    ];
     let numbers = (any::<(u64, u64)>(), 1..=SEGMENT_NUMBER_MAX);
     (kind, any::<bool>(), payload, numbers, any::<[u8; 32]>()).prop_map(
         |(kind, provisional, mut payload, ((size, offset), segment), id)| {
@@ -16,15 +22,28 @@ fn header() -> impl Strategy<Value = Header> {
                 Kind::Data => (size.max(payload.len() as u64), 1),
                 Kind::Outboard => (Tree::new(size).outboard_len(), Cv::LEN),
                 Kind::Bind => (BlobId::LEN as u64, BlobId::LEN),
+                Kind::Chunk => (payload.len().max(1) as u64, 1),
+                Kind::Map => (2 * MAP_ENTRY_LEN as u64, MAP_ENTRY_LEN),
             };
             // A payload is of whole values and ends within its blob, or its outboard.
             let len = usize::try_from(whole).unwrap_or(usize::MAX).min(payload.len()) / unit * unit;
             payload.resize(if kind == Kind::Bind { unit } else { len }, 7);
+            if matches!(kind, Kind::Chunk | Kind::Map) {
+                payload.resize(usize::try_from(whole).unwrap_or_default(), 7);
+            }
             let unit = unit as u64;
             let mut header = Header::new(kind, BlobId::from_bytes(id), &payload);
             header.blob_offset = offset % (whole - payload.len() as u64 + 1) / unit * unit;
-            header.blob_size = if kind == Kind::Data { whole } else { size };
-            if kind == Kind::Bind || (kind == Kind::Data && provisional) {
+            header.blob_size = match kind {
+                Kind::Data | Kind::Chunk => whole,
+                Kind::Map => 0,
+                Kind::Outboard | Kind::Bind => size,
+            };
+            if kind == Kind::Map {
+                header.blob_offset = offset % (1 << 63);
+            }
+            let never_known = matches!(kind, Kind::Bind | Kind::Map);
+            if never_known || (kind == Kind::Data && provisional) {
                 header.flags = FLAG_PROVISIONAL;
             }
             if kind == Kind::Data && provisional {

@@ -46,6 +46,7 @@ fn a_header_round_trips() {
         (Kind::Outboard, 0, 40_000),
         (Kind::Bind, FLAG_PROVISIONAL, 40_000),
         (Kind::Bind, FLAG_PROVISIONAL, 0),
+        (Kind::Chunk, 0, 32),
     ] {
         let header = Header {
             flags,
@@ -103,7 +104,7 @@ fn field(result: Result<Header, RecordError>) -> (u32, Field) {
 #[test]
 fn each_field_has_its_own_refusal() {
     assert_eq!(field(forged(|bytes| bytes[0] = 0)), (0, Field::Magic));
-    assert_eq!(field(forged(|bytes| bytes[4] = 4)), (4, Field::Kind));
+    assert_eq!(field(forged(|bytes| bytes[4] = 6)), (4, Field::Kind));
     assert_eq!(field(forged(|bytes| bytes[5] = 2)), (5, Field::Flags));
     assert_eq!(field(forged(|bytes| bytes[7] = 1)), (6, Field::Reserved));
     assert_eq!(field(forged(|bytes| bytes[64] = 2)), (64, Field::Segment));
@@ -170,6 +171,50 @@ fn an_outboard_is_whole_values_and_no_more_than_the_size_has() {
         [(40_000, 0, 95), (40_000, 1, 32), (40_000, 64, 64), (49_152, 96, 32), (16_384, 0, 32)]
     {
         assert_eq!(outboard(size, offset, len), Some((24, Field::Span)), "{size} {offset} {len}");
+    }
+}
+
+//= rfcs/0009-store.md#store-33
+//= type=test
+//# A reader MUST treat a chunk record as absent whose id is provisional, whose blob offset is not 0 or
+//# whose blob size is not the length of its payload.
+#[test]
+fn a_chunk_is_a_whole() {
+    let chunk = |flags, size, offset, len| spanned(Kind::Chunk, flags, size, offset, len);
+    assert_eq!(chunk(0, 9, 0, 9), None);
+    assert_eq!(chunk(FLAG_PROVISIONAL, 9, 0, 9), Some((5, Field::Flags)));
+    assert_eq!(chunk(0, 9, 1, 9), Some((24, Field::Span)));
+    assert_eq!(chunk(0, 10, 0, 9), Some((16, Field::BlobSize)));
+    assert_eq!(chunk(0, 8, 0, 9), Some((16, Field::BlobSize)));
+    assert_eq!(chunk(0, 0, 0, 0), Some((16, Field::BlobSize)));
+}
+
+//= rfcs/0009-store.md#store-34
+//= type=test
+//# A reader MUST treat a map record as absent whose id is not provisional, whose blob size is not 0,
+//# whose payload is not one or more entries of 36 bytes, or of which an entry's length is not 1 to
+//# 1,048,576.
+#[test]
+fn a_map_is_entries_of_chunks() {
+    let map = |flags, size, offset, len| spanned(Kind::Map, flags, size, offset, len);
+    for len in [36, 72, 1_048_572] {
+        assert_eq!(map(FLAG_PROVISIONAL, 0, 1 << 40, len), None);
+    }
+    assert_eq!(map(0, 0, 0, 36), Some((5, Field::Flags)));
+    assert_eq!(map(FLAG_PROVISIONAL, 36, 0, 36), Some((16, Field::BlobSize)));
+    for len in [0, 35, 37] {
+        assert_eq!(map(FLAG_PROVISIONAL, 0, 0, len), Some((8, Field::PayloadLen)), "{len}");
+    }
+    let entry = |len: u32| [&[1; 32][..], &len.to_le_bytes()].concat();
+    let check = |payload: &[u8]| {
+        let header = Header::new(Kind::Map, samara_tree::hash(b"any"), payload);
+        header.check_payload(payload).map_err(|error| (error.offset, error.field))
+    };
+    for len in [1, 1_048_576] {
+        assert_eq!(check(&[entry(7), entry(len)].concat()), Ok(()));
+    }
+    for len in [0, 1_048_577, u32::MAX] {
+        assert_eq!(check(&[entry(7), entry(len)].concat()), Err((140, Field::Entry)));
     }
 }
 

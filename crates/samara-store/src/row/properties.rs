@@ -3,6 +3,7 @@
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
+use crate::limits::{CHUNK_BYTES_MAX, MAP_ENTRIES_MAX};
 
 fn loc() -> impl Strategy<Value = Loc> {
     any::<(u32, u32)>().prop_map(|(segment, offset)| Loc { segment, offset })
@@ -27,6 +28,7 @@ fn place() -> impl Strategy<Value = Place> {
     prop_oneof![
         loc().prop_map(Place::Record),
         Just(Place::Extents),
+        any::<u64>().prop_map(Place::Chunks),
         external().prop_map(Place::External)
     ]
 }
@@ -91,15 +93,39 @@ struct Codec {
     again: fn(&[u8]) -> Option<Vec<u8>>,
 }
 
-const CODECS: [Codec; 7] = [
+const CODECS: [Codec; 9] = [
     Codec { name: "blob", again: |bytes| Some(BlobRow::decode(bytes)?.encode()) },
     Codec { name: "partial", again: |bytes| Some(PartialRow::decode(bytes)?.encode()) },
     Codec { name: "extent", again: |bytes| Some(Extent::decode(bytes)?.encode().to_vec()) },
     Codec { name: "root", again: |bytes| Some(RootRow::decode(bytes)?.encode()) },
     Codec { name: "rename", again: |bytes| Some(RenameRow::decode(bytes)?.encode()) },
     Codec { name: "segment", again: |bytes| Some(SegmentRow::decode(bytes)?.encode()) },
+    Codec { name: "chunk", again: |bytes| Some(ChunkRow::decode(bytes)?.encode()) },
+    Codec { name: "map", again: |bytes| Some(MapRow::decode(bytes)?.encode()) },
     Codec { name: "leaves", again: |bytes| Some(encode_ranges(&decode_ranges(bytes)?)) },
 ];
+
+fn chunk() -> impl Strategy<Value = ChunkRow> {
+    let lens = (1..=CHUNK_BYTES_MAX).prop_flat_map(|len| (Just(len), 1..=len));
+    (loc_or_nowhere(), lens, any::<u32>()).prop_map(|(loc, (len, stored), count)| ChunkRow {
+        loc,
+        len,
+        stored,
+        count,
+    })
+}
+
+fn map() -> impl Strategy<Value = MapRow> {
+    let entry = (any::<[u8; 16]>(), 1..=CHUNK_BYTES_MAX);
+    let entry = entry.prop_map(|(key, len)| MapEntry { key, len });
+    (loc_or_nowhere(), vec(entry, 0..=MAP_ENTRIES_MAX))
+        .prop_map(|(loc, entries)| MapRow { loc, entries })
+}
+
+fn loc_or_nowhere() -> impl Strategy<Value = Loc> {
+    let loc = loc().prop_map(|loc| Loc { segment: loc.segment.max(1), ..loc });
+    prop_oneof![Just(NOWHERE), loc]
+}
 
 /// Bytes of a row of some kind.
 fn encoded() -> impl Strategy<Value = Vec<u8>> {
@@ -109,6 +135,8 @@ fn encoded() -> impl Strategy<Value = Vec<u8>> {
         root().prop_map(|row| row.encode()),
         rename().prop_map(|row| row.encode()),
         set().prop_map(|set| encode_ranges(&set)),
+        chunk().prop_map(|row| row.encode()),
+        map().prop_map(|row| row.encode()),
         vec(any::<u8>(), 0..80),
     ]
 }
@@ -121,6 +149,8 @@ proptest! {
         root in root(),
         rename in rename(),
         set in set(),
+        part in chunk(),
+        map in map(),
         (loc, chunk, len) in (loc(), 1..=u32::MAX, (any::<u64>(), 0..64_u32)),
         (end, live) in any::<(u64, u64)>(),
     ) {
@@ -130,6 +160,8 @@ proptest! {
         prop_assert_eq!(RootRow::decode(&root.encode()), Some(root));
         prop_assert_eq!(RenameRow::decode(&rename.encode()), Some(rename));
         prop_assert_eq!(decode_ranges(&encode_ranges(&set)), Some(set));
+        prop_assert_eq!(ChunkRow::decode(&part.encode()), Some(part));
+        prop_assert_eq!(MapRow::decode(&map.encode()), Some(map));
         let fits = Some(extent).filter(Extent::fits_a_segment);
         prop_assert_eq!(Extent::decode(&extent.encode()), fits);
         prop_assert_eq!(SegmentRow::decode(&segment.encode()), Some(segment));

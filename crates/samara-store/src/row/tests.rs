@@ -72,6 +72,26 @@ fn small_rows_round_trip() {
         to: b"b".to_vec(),
     };
     assert_eq!(RenameRow::decode(&rename.encode()), Some(rename));
+    let loc = Loc { segment: 1, offset: 64 };
+    let chunk = ChunkRow { loc, len: 1_048_576, stored: 9, count: 2 };
+    assert_eq!(ChunkRow::decode(&chunk.encode()), Some(chunk));
+    assert_eq!(ChunkRow { loc: NOWHERE, ..chunk }.extent(), None);
+    for wrong in [
+        ChunkRow { len: 0, ..chunk },
+        ChunkRow { len: 1_048_577, ..chunk },
+        ChunkRow { stored: 0, ..chunk },
+        ChunkRow { stored: 10, len: 9, ..chunk },
+        ChunkRow { loc: Loc { segment: 0, offset: 8 }, ..chunk },
+    ] {
+        assert_eq!(ChunkRow::decode(&wrong.encode()), None, "{wrong:?}");
+    }
+    let entry = MapEntry { key: [7; 16], len: 1_048_576 };
+    let map = MapRow { loc, entries: vec![entry; 128] };
+    assert_eq!(MapRow::decode(&map.encode()), Some(map.clone()));
+    for entries in [vec![entry; 129], vec![MapEntry { len: 0, ..entry }]] {
+        assert_eq!(MapRow::decode(&MapRow { loc, entries }.encode()), None);
+    }
+    assert_eq!(MapRow::decode(&MapRow { loc, entries: vec![entry] }.encode()[..27]), None);
     let segment = SegmentRow { end: 5, live: 6 };
     assert_eq!(SegmentRow::decode(&segment.encode()), Some(segment));
     let set = RangeSet::from_iter([0..3, 10..12]);
@@ -91,4 +111,36 @@ fn extent_keys_sort_by_place() {
     assert!(key(Holds::Data, u64::MAX) < key(Holds::Outboard, 0));
     assert!(key(Holds::Outboard, u64::MAX) < key(Holds::Patch, 0));
     assert_eq!(Extent::key_offset(&key(Holds::Data, 77)), Some(77));
+}
+
+#[test]
+fn keys_of_maps_sort_by_map_and_offset() {
+    assert!(MapRow::key(1, u64::MAX) < MapRow::key(2, 0));
+    assert!(MapRow::key(1, 255) < MapRow::key(1, 256));
+    assert_eq!(MapRow::parts(&MapRow::key(3, 77)), Some((3, 77)));
+    assert_eq!(MapRow::parts(&[0; 15]), None);
+}
+
+#[test]
+fn a_count_stops_at_its_end_and_never_comes_back() {
+    let loc = Loc { segment: 1, offset: 64 };
+    let row = |count| ChunkRow { loc, len: 5, stored: 5, count };
+    assert_eq!(row(2).uncounted(1), Some(row(1)));
+    assert_eq!(row(2).uncounted(2), None);
+    assert_eq!(row(1).uncounted(2), None);
+    assert_eq!(row(u32::MAX - 1).counted(2), row(u32::MAX));
+    assert_eq!(row(u32::MAX).uncounted(1), Some(row(u32::MAX)));
+}
+
+/// What the store itself has would be given back by nobody.
+#[test]
+fn places_are_trimmed_from_the_files() {
+    let mut row = BlobRow::in_record(5, Loc { segment: 1, offset: 64 });
+    for name in [b"a", b"b", b"c", b"d"] {
+        row.places.insert(0, external(name, false));
+    }
+    row.trim();
+    assert_eq!(row.places.len(), PLACES_MAX);
+    assert_eq!(row.places.last(), Some(&Place::Record(Loc { segment: 1, offset: 64 })));
+    assert_eq!(row.places.first(), Some(&external(b"d", false)));
 }

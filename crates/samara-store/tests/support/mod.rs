@@ -6,7 +6,7 @@ use core::ops::Range;
 use std::{path::Path, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
-use samara_store::{OpenError, Options, Store, disk::MemDisk};
+use samara_store::{ChunkerParams, OpenError, Options, Store, disk::MemDisk};
 use samara_tree::{Cv, OutboardBuilder, Prover};
 
 pub const DIR: &str = "/store";
@@ -19,6 +19,8 @@ pub fn options() -> Options {
         checkpoint_bytes: 1 << 40,
         checkpoint_rows: 1 << 20,
         reserve_bytes: 0,
+        // Small, so that blobs of some 100 KiB have many.
+        chunking: Some(ChunkerParams::Kib16),
     }
 }
 

@@ -1,0 +1,259 @@
+//! Chunks that blobs share, each stored once and counted. Spec: RFC 0009, section "Chunks and maps".
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
+use samara_base::{BlobId, ChunkId};
+
+use crate::{
+    error::StoreError,
+    index::Table,
+    inner::{Inner, Pending, locked},
+    outboard::whole,
+    record::{HEADER_LEN, Header, Kind},
+    row::{ChunkKey, ChunkRow, Loc, MapRow, chunk_keys},
+    segment::Append,
+};
+
+/// What all users of chunks share.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    /// The next map's number.
+    next_map: AtomicU64,
+    /// How often a chunk was moved or given back. Whoever read a chunk's place before may have read
+    /// what is not the chunk any more.
+    moves: AtomicU64,
+    /// Maps that somebody writes or gives back.
+    busy: Mutex<BTreeSet<u64>>,
+}
+
+impl Chunks {
+    /// Numbers maps behind `last`.
+    pub(crate) fn go_on_after(&self, last: u64) {
+        self.next_map.fetch_max(last.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// A number that no map of the store has.
+    pub(crate) fn number_map(&self) -> Result<u64, StoreError> {
+        match self.next_map.fetch_add(1, Ordering::Relaxed) {
+            u64::MAX => Err(StoreError::corrupt("the numbers of maps are used up")),
+            number => Ok(number),
+        }
+    }
+
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Acquire)
+    }
+
+    /// Says that a chunk's record is about to be given back.
+    pub(crate) fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes a map for writing it or giving it back, unless somebody else has it.
+    pub(crate) fn take(&self, map: u64) -> Option<Busy<'_>> {
+        locked(&self.busy).insert(map).then_some(Busy { chunks: self, map })
+    }
+}
+
+/// A map that nobody else writes or gives back.
+pub(crate) struct Busy<'a> {
+    chunks: &'a Chunks,
+    pub(crate) map: u64,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        locked(&self.chunks.busy).remove(&self.map);
+    }
+}
+
+/// What the store has of a chunk.
+enum Found {
+    Nothing,
+    /// These bytes, and where.
+    Same(Loc),
+    /// Something that is not the chunk, or that can't be read.
+    Spoiled,
+}
+
+/// Puts the row of a chunk whose bytes were appended, given the row that was there.
+type Book<'a> = dyn FnMut(&mut Pending, Option<ChunkRow>, Loc) -> bool + 'a;
+
+/// Puts the row of a map that names a chunk, in the same batch as the chunk's count.
+pub(crate) type Name<'a> = dyn FnMut(&mut Pending, ChunkKey) + 'a;
+
+impl Inner {
+    /// Keeps a chunk that a map names: counts it if it is there already, else appends it. `name` is
+    /// called once.
+    pub(crate) fn keep_chunk(
+        &self,
+        id: ChunkId,
+        bytes: &[u8],
+        buffer: &mut Vec<u8>,
+        name: &mut Name<'_>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let (key, found) = self.find_chunk(id, bytes, buffer)?;
+            let Found::Same(loc) = found else {
+                self.append_chunk(id, key, bytes, &mut |pending, old, loc| {
+                    let count = old.map_or(0, |old| old.count);
+                    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                    let row = ChunkRow { loc, len, stored: len, count }.counted(1);
+                    pending.put(Table::Chunks, &key, row.encode());
+                    name(pending, key);
+                    true
+                })?;
+                return Ok(());
+            };
+            let counted = self.change(Table::Chunks, &[key], |pending, rows| {
+                let row = rows.into_iter().next().flatten();
+                let row = row.and_then(|row| ChunkRow::decode(&row));
+                // Given back or moved meanwhile: what was compared is not there any more.
+                let Some(row) = row.filter(|row| row.loc == loc) else { return false };
+                //= rfcs/0009-store.md#store-35
+                //# A store MUST change a map and the counts of its chunks in the same commit.
+                pending.put(Table::Chunks, &key, row.counted(1).encode());
+                name(pending, key);
+                true
+            })?;
+            if counted {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks for a chunk, and says which key it has or would have.
+    fn find_chunk(
+        &self,
+        id: ChunkId,
+        bytes: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Result<(ChunkKey, Found), StoreError> {
+        let mut free = None;
+        for key in chunk_keys(id) {
+            let Some(row) = self.get(Table::Chunks, &key)? else {
+                free = free.or(Some(key));
+                continue;
+            };
+            let row = ChunkRow::decode(&row).ok_or_else(|| StoreError::corrupt("a chunk's row"))?;
+            let Some(extent) = row.extent() else {
+                // Its bytes are lost, and nothing says whose they were; a map that names another
+                // chunk of this key has a hole more or less.
+                if row.len as usize == bytes.len() {
+                    return Ok((key, Found::Spoiled));
+                }
+                continue;
+            };
+            //= rfcs/0009-store.md#store-32
+            //# A store MUST compare the bytes of a chunk with those that it has before it counts the chunk as stored already.
+            buffer.resize(HEADER_LEN + row.stored as usize, 0);
+            let file = self.segment(extent.loc, buffer.len() as u64);
+            // What can't be read is no reason not to store it again.
+            let read = file.ok().and_then(|file| file.read_at(buffer, row.loc.offset.into()).ok());
+            let (header, payload) = buffer.split_at_checked(HEADER_LEN).unwrap_or_default();
+            let other = Header::decode(header, row.loc.segment).is_ok_and(|header| {
+                header.kind == Kind::Chunk && header.id.as_bytes() != id.as_bytes()
+            });
+            if read == Some(HEADER_LEN + bytes.len()) && payload == bytes {
+                return Ok((key, Found::Same(row.loc)));
+            }
+            if !other {
+                return Ok((key, Found::Spoiled));
+            }
+        }
+        let none = || StoreError::corrupt("two chunks have the keys of a third");
+        Ok((free.ok_or_else(none)?, Found::Nothing))
+    }
+
+    /// Writes a chunk anew that has this key, unless what is stored is right. Returns whether it is
+    /// right now.
+    pub(crate) fn put_right(
+        &self,
+        id: ChunkId,
+        key: ChunkKey,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
+        let (found_key, found) = self.find_chunk(id, bytes, &mut Vec::new())?;
+        if found_key != key {
+            return Ok(false);
+        }
+        if let Found::Same(_) = found {
+            return Ok(true);
+        }
+        self.append_chunk(id, key, bytes, &mut |pending, old, loc| {
+            // Without a row nothing names it any more.
+            let Some(old) = old else { return false };
+            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            let row = ChunkRow { loc, len, stored: len, ..old };
+            pending.put(Table::Chunks, &key, row.encode());
+            true
+        })
+    }
+
+    /// Appends a chunk's bytes. `book` gets the row that was there, and puts a new one; if it says
+    /// that it did, what was there is given back, else the new bytes are. Returns what it said.
+    fn append_chunk(
+        &self,
+        id: ChunkId,
+        key: ChunkKey,
+        bytes: &[u8],
+        book: &mut Book<'_>,
+    ) -> Result<bool, StoreError> {
+        let mut at = None;
+        let what = Append {
+            kind: Kind::Chunk,
+            flags: 0,
+            id: BlobId::from_bytes(*id.as_bytes()),
+            blob_size: bytes.len() as u64,
+            blob_offset: 0,
+            payload: bytes,
+        };
+        self.append(&what, |_, loc| at = Some(loc))?;
+        let Some(loc) = at else { return Err(StoreError::corrupt("a record without a place")) };
+        self.change(Table::Chunks, &[key], |pending, rows| {
+            let old = rows.into_iter().next().flatten().and_then(|row| ChunkRow::decode(&row));
+            let booked = book(pending, old, loc);
+            let freed = if booked {
+                old.and_then(|old| old.extent()).inspect(|_| self.chunks.moved())
+            } else {
+                Some(whole(loc, bytes.len() as u64))
+            };
+            freed.into_iter().for_each(|extent| pending.work.free(extent));
+            booked
+        })
+    }
+
+    /// Gives one row of a map back: takes its chunks' counts down, and gives back those that no map
+    /// names any more.
+    pub(crate) fn release_row(&self, key: &[u8], row: &MapRow) -> Result<(), StoreError> {
+        let mut uses = BTreeMap::<ChunkKey, u32>::new();
+        for entry in &row.entries {
+            *uses.entry(entry.key).or_default() += 1;
+        }
+        let keys: Vec<ChunkKey> = uses.keys().copied().collect();
+        self.change(Table::Chunks, &keys, |pending, rows| {
+            for ((key, uses), row) in uses.iter().zip(rows) {
+                let Some(row) = row.and_then(|row| ChunkRow::decode(&row)) else { continue };
+                if let Some(row) = row.uncounted(*uses) {
+                    pending.put(Table::Chunks, key, row.encode());
+                    continue;
+                }
+                //= rfcs/0009-store.md#store-36
+                //# A store MUST NOT give the space of a chunk back while a map names the chunk.
+                pending.delete(Table::Chunks, key);
+                if let Some(extent) = row.extent() {
+                    self.chunks.moved();
+                    pending.work.free(extent);
+                }
+            }
+            pending.delete(Table::Maps, key);
+            if let Some(extent) = row.record(key) {
+                pending.work.free(extent);
+            }
+        })
+    }
+}
