@@ -220,37 +220,42 @@ fn an_import_that_fails_leaves_nothing() {
 //# A map MUST be loose until the commit in which the row of its blob names it.
 #[test]
 fn what_an_interrupted_import_left_is_collected() {
-    // A commit every few rows, so that much of the import is acknowledged before it ends.
-    let options = Options { checkpoint_rows: 9, ..options() };
     let versions = versions();
-    for call in (40..).step_by(7) {
+    let mut left = 0;
+    for call in (0..).step_by(3) {
         let disk = MemDisk::new();
-        let store = Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options).unwrap();
+        let store = open(&disk);
         let id = import(&store, &versions[0]);
         store.pin(&id, b"kept").unwrap();
         store.checkpoint().unwrap();
         let before = live(&store);
         disk.fail_after(call, Fault::Cut);
-        let second = store.import(versions[2].as_slice(), &mut |_| ());
+        // Much of it is acknowledged before it ends.
+        let second = store.import(versions[2].as_slice(), &mut |_| {
+            let _ = store.checkpoint();
+        });
         if second.is_ok() && !disk.is_cut() {
             break;
         }
         drop(store);
         disk.crash(Some(call));
-        let store = Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options).unwrap();
+        let store = open(&disk);
         check(&store, &id, &versions[0]);
+        left += store.audit().unwrap().loose_maps;
         store.collect(&mut |_| false).unwrap();
-        store.checkpoint().unwrap();
         check(&store, &id, &versions[0]);
+        let mut audit = store.audit().unwrap();
+        audit.unused_bytes = 0;
+        assert_eq!(audit, Audit::default(), "call {call}");
+        // A record that no row named yet at the power cut counts until its segment goes.
         let usage = store.usage().unwrap();
-        // An append that no row had named yet at the power cut may count until its segment goes.
-        assert!(usage.segment_live_bytes < before + 200_000, "call {call}: {usage:?} {before}");
+        assert!(usage.segment_live_bytes < before + 100_000, "call {call}: {usage:?} {before}");
         assert_eq!(usage.shared_bytes, 0, "call {call}");
         store.unpin(&id, b"kept").unwrap();
         store.collect(&mut |_| false).unwrap();
         assert_eq!(store.usage().unwrap().chunks, 0, "call {call}");
-        assert!(store.audit().unwrap().is_safe(), "call {call}");
     }
+    assert!(left > 2, "{left}");
 }
 
 #[test]
