@@ -218,7 +218,8 @@ impl Inner {
             let old = rows.into_iter().next().flatten().and_then(|row| ChunkRow::decode(&row));
             let booked = book(pending, old, loc);
             let freed = if booked {
-                old.and_then(|old| old.extent()).inspect(|_| self.chunks.moved())
+                // Whoever knows that there were no bytes has to look again as well.
+                old.inspect(|_| self.chunks.moved()).and_then(|old| old.extent())
             } else {
                 Some(whole(loc, bytes.len() as u64))
             };

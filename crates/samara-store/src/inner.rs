@@ -16,6 +16,7 @@ use samara_base::BlobId;
 
 use crate::{
     Options, Recovery,
+    buffer::Buffers,
     chunks::Chunks,
     disk::{Dir, Disk, File, Lock, Open, join, parent},
     error::{StoreError, failed},
@@ -64,6 +65,7 @@ pub(crate) struct Inner {
     numbers: AtomicU64,
     /// Chunks and their maps.
     pub(crate) chunks: Chunks,
+    pub(crate) buffers: Arc<Buffers>,
     _lock: Box<dyn Lock>,
 }
 
@@ -209,6 +211,7 @@ impl Inner {
             creating: Default::default(),
             numbers: AtomicU64::new(0),
             chunks: Chunks::default(),
+            buffers: Arc::default(),
             _lock: parts.lock,
         }
     }

@@ -79,6 +79,7 @@
 )]
 
 mod audit;
+mod buffer;
 mod chunks;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]

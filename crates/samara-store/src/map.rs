@@ -1,6 +1,8 @@
 //! Maps: which chunks a blob consists of. Spec: RFC 0009, section "Chunks and maps".
 
-use samara_base::{BlobId, GroupLog2};
+mod open;
+
+use samara_base::BlobId;
 use samara_chunk::Chunk;
 
 use crate::{
@@ -9,11 +11,12 @@ use crate::{
     index::Table,
     inner::{Inner, Pending},
     limits::MAP_ENTRIES_MAX,
-    partial::index,
     record::{FLAG_PROVISIONAL, Kind},
-    row::{BlobRow, ChunkRow, MapEntry, MapRow, Place},
+    row::{BlobRow, MapEntry, MapRow, Place},
     segment::Append,
 };
+
+pub(crate) use open::OpenMap;
 
 /// Rows of a map that are looked at together.
 const ROWS: usize = 16;
@@ -158,52 +161,6 @@ impl Inner {
             last = last.max(number.map_or(0, u64::from_be_bytes));
         }
         Ok(last)
-    }
-
-    /// Reads bytes of the blob that a map describes. Returns whether the store has all of them; the
-    /// others read as zeros.
-    pub(crate) fn read_map(&self, map: u64, from: u64, buf: &mut [u8]) -> Result<bool, StoreError> {
-        let group = GroupLog2::KIB16.bytes();
-        let (mut at, mut rest, mut whole) = (from, buf, true);
-        while !rest.is_empty() {
-            let row = self.last_row(Table::Maps, &MapRow::key(map, 0), &MapRow::key(map, at))?;
-            let row = row.and_then(|(key, value)| {
-                Some((MapRow::parts(&key)?.1, MapRow::decode(&value)?.entries))
-            });
-            let before = at;
-            let (mut start, entries) = row.unwrap_or_default();
-            for entry in entries {
-                let end = start.saturating_add(entry.len.into());
-                if at < end && !rest.is_empty() {
-                    let (piece, tail) = rest.split_at_mut(index(end - at).min(rest.len()));
-                    whole &= self.read_chunk(&entry, at - start, piece)?;
-                    at += piece.len() as u64;
-                    rest = tail;
-                }
-                start = end;
-            }
-            if at == before {
-                // A hole is filled up to the next group, so that it spoils no other.
-                let (piece, tail) = rest.split_at_mut(index(group - at % group).min(rest.len()));
-                piece.fill(0);
-                at += piece.len() as u64;
-                rest = tail;
-                whole = false;
-            }
-        }
-        Ok(whole)
-    }
-
-    /// Reads a part of a chunk, zeros if the store has not all of it.
-    fn read_chunk(&self, entry: &MapEntry, from: u64, buf: &mut [u8]) -> Result<bool, StoreError> {
-        let row = self.get(Table::Chunks, &entry.key)?.and_then(|row| ChunkRow::decode(&row));
-        match row.filter(|row| row.len == entry.len).and_then(|row| row.extent()) {
-            Some(extent) => self.read_extent(&extent, from, buf),
-            None => {
-                buf.fill(0);
-                Ok(false)
-            }
-        }
     }
 
     /// Gives a loose map back, unless somebody else is doing it.

@@ -2,11 +2,11 @@
 
 use core::ops::Range;
 
-use bytes::Bytes;
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet};
 use samara_tree::Tree;
 
 use crate::{
+    buffer::Buffer,
     error::{ReadError, StoreError},
     index::Table,
     inner::{Inner, locked},
@@ -30,38 +30,34 @@ impl Inner {
         }
     }
 
-    /// Reads bytes of a blob from where they are, and says whether all of them were there. Bytes
-    /// that were not read as zeros.
+    /// Reads bytes of a blob from where they are, from `at` on, and says whether all of them were
+    /// there. Bytes that were not read as zeros.
     pub(crate) fn read_source(
         &self,
         source: &Source,
         id: BlobId,
-        bytes: &Range<u64>,
-    ) -> Result<(Bytes, bool), StoreError> {
-        let len = index(bytes.end - bytes.start);
-        let mut data = Vec::new();
-        let whole = match source {
+        at: u64,
+        buf: &mut [u8],
+    ) -> Result<bool, StoreError> {
+        match source {
             Source::File(file) => {
-                file.read_vec(&mut data, bytes.start, len)
-                    .map_err(|error| StoreError::io("read", "external file", error))?;
-                let whole = data.len() == len;
-                data.resize(len, 0);
-                whole
+                let read = file.read_at(buf, at);
+                let read = read.map_err(|error| StoreError::io("read", "external file", error))?;
+                let missing = buf.get_mut(read..).unwrap_or_default();
+                missing.fill(0);
+                Ok(missing.is_empty())
             }
             Source::Record(loc) => {
-                data.resize(len, 0);
-                self.read_extent(&whole(*loc, bytes.end), bytes.start, &mut data)?
+                self.read_extent(&whole(*loc, at.saturating_add(buf.len() as u64)), at, buf)
             }
-            Source::Extents => {
-                data.resize(len, 0);
-                self.read_extents(id, Holds::Data, bytes.start, &mut data)?
-            }
-            Source::Map(map) => {
-                data.resize(len, 0);
-                self.read_map(*map, bytes.start, &mut data)?
-            }
-        };
-        Ok((data.into(), whole))
+            Source::Extents => self.read_extents(id, Holds::Data, at, buf),
+            Source::Map(map) => self.read_map(map, at, buf),
+        }
+    }
+
+    /// A buffer for these bytes.
+    pub(crate) fn buffer(&self, bytes: &Range<u64>) -> Buffer {
+        self.buffers.take(index(bytes.end.saturating_sub(bytes.start)))
     }
 
     /// Reads bytes that the extent table knows. Returns whether it knew all of them and they were

@@ -14,6 +14,7 @@ use crate::{
     disk::File,
     error::{ReadError, StoreError},
     inner::{Inner, is_missing, locked},
+    map::OpenMap,
     outboard::{NotWhole, StoredOutboard, Whole},
     partial::{Partial, index},
     row::{BlobRow, External, Loc, Place},
@@ -41,7 +42,7 @@ pub(crate) enum Source {
     File(Arc<dyn File>),
     Record(Loc),
     Extents,
-    Map(u64),
+    Map(Arc<OpenMap>),
 }
 
 /// A complete blob, open for reading.
@@ -212,13 +213,12 @@ fn read_partial(
     span: &Range<u64>,
 ) -> Result<Bytes, StoreError> {
     let bytes = Tree::new(partial.size).bytes(span);
-    let (data, _) = inner.read_source(&partial.source(), partial.id, &bytes)?;
-    if !patched {
-        return Ok(data);
+    let mut buffer = inner.buffer(&bytes);
+    inner.read_source(&partial.source(), partial.id, bytes.start, buffer.bytes())?;
+    if patched {
+        inner.lay_patches(partial.id, bytes.start, buffer.bytes())?;
     }
-    let mut data = Vec::from(data);
-    inner.lay_patches(partial.id, bytes.start, &mut data)?;
-    Ok(data.into())
+    Ok(buffer.freeze())
 }
 
 /// What can be read of a complete blob of which some leaves are in quarantine. An outboard proves
@@ -377,7 +377,7 @@ impl Complete {
         let place = |place: &Place| match (&self.source, place) {
             (Source::Record(loc), Place::Record(found)) => loc == found,
             (Source::Extents, Place::Extents) => true,
-            (Source::Map(map), Place::Chunks(found)) => map == found,
+            (Source::Map(map), Place::Chunks(found)) => map.number() == *found,
             (Source::File(_), Place::External(found)) => {
                 self.external.as_ref().is_some_and(|own| {
                     (own.root, &own.rel, own.stamp) == (found.root, &found.rel, found.stamp)
@@ -396,13 +396,10 @@ impl Complete {
         span: &Range<u64>,
     ) -> Result<(Bytes, bool), ReadError> {
         let bytes = Tree::new(self.size).bytes(span);
-        let (data, whole) = inner.read_source(&self.source, self.id, &bytes)?;
-        if !self.patched {
-            return Ok((data, whole));
-        }
-        let mut data = Vec::from(data);
-        let patched = inner.lay_patches(self.id, bytes.start, &mut data)?;
-        Ok((data.into(), whole || patched))
+        let mut buffer = inner.buffer(&bytes);
+        let whole = inner.read_source(&self.source, self.id, bytes.start, buffer.bytes())?;
+        let patched = self.patched && inner.lay_patches(self.id, bytes.start, buffer.bytes())?;
+        Ok((buffer.freeze(), whole || patched))
     }
 
     fn encode(
@@ -589,7 +586,7 @@ fn open_place(
         match place {
             Place::Record(loc) => return Ok((Source::Record(*loc), None)),
             Place::Extents => return Ok((Source::Extents, None)),
-            Place::Chunks(map) => return Ok((Source::Map(*map), None)),
+            Place::Chunks(map) => return Ok((Source::Map(OpenMap::new(*map)), None)),
             Place::External(external) => {
                 if let Some(file) = open_external(inner, external, row.size)? {
                     return Ok((Source::File(file), Some(external.clone())));

@@ -10,6 +10,7 @@ use crate::{
     index::Table,
     inner::{Inner, extent_bytes, record_bytes},
     limits::MAP_ENTRIES_MAX,
+    map::OpenMap,
     reader::Source,
     record::{HEADER_LEN, Header, map_entries},
     row::{ChunkKey, ChunkRow, Extent, Loc, MapEntry, MapRow, NOWHERE, chunk_keys},
@@ -80,7 +81,8 @@ impl Inner {
     /// Makes rows of the records of a map, under a new number.
     pub(super) fn read_maps(&self, records: &[(u64, Extent)]) -> Result<FoundMap, StoreError> {
         let map = self.chunks.number_map()?;
-        let mut candidate = Candidate { source: Source::Map(map), held: 0, without_gap: 0 };
+        let mut candidate =
+            Candidate { source: Source::Map(OpenMap::new(map)), held: 0, without_gap: 0 };
         for (at, record) in records {
             let mut payload = vec![0; usize::try_from(record.len).unwrap_or_default()];
             if !self.read_extent(record, 0, &mut payload).unwrap_or(false) {

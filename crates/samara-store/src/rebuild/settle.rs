@@ -55,8 +55,7 @@ impl Inner {
             proven = self.prove(id, &candidate, &values)?;
             if proven.as_ref().is_none_or(|proven| !proven.damaged.is_empty()) {
                 let found = self.read_maps(&records)?;
-                let candidate = Candidate { source: Source::Map(found.map), ..found.candidate };
-                match self.prove(id, &candidate, &values)? {
+                match self.prove(id, &found.candidate, &values)? {
                     Some(other) if proven.as_ref().is_none_or(|one| other.is_better_than(one)) => {
                         (proven, map) = (Some(other), Some(found.map));
                     }
@@ -237,8 +236,10 @@ impl Inner {
         leaves: &Range<u64>,
         damaged: &mut RangeSet,
     ) -> Result<bool, StoreError> {
-        let read = self.read_source(source, id, &prover.tree().bytes(leaves));
-        let checked = read.map(|(data, _)| prover.check(stored, leaves, &data));
+        let bytes = prover.tree().bytes(leaves);
+        let mut buffer = self.buffer(&bytes);
+        let read = self.read_source(source, id, bytes.start, buffer.bytes());
+        let checked = read.map(|_| prover.check(stored, leaves, buffer.as_ref()));
         match checked {
             Ok(Ok(found)) => *damaged = damaged.union(&found),
             Ok(Err(EncodeError::Source(error))) | Err(error) => {
@@ -256,13 +257,15 @@ impl Inner {
         let mut builder = OutboardBuilder::new();
         let mut spool = Spool::new(self);
         for leaves in steps(tree) {
-            let data = match self.read_source(&candidate.source, id, &tree.bytes(&leaves)) {
-                Ok((data, true)) => data,
-                Ok(_) => return Ok(None),
+            let bytes = tree.bytes(&leaves);
+            let mut buffer = self.buffer(&bytes);
+            match self.read_source(&candidate.source, id, bytes.start, buffer.bytes()) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
                 Err(error) if is_unreadable(&error) => return Ok(None),
                 Err(error) => return Err(error),
             };
-            builder.push(&data, &mut |_, cv| spool.values().push(cv));
+            builder.push(buffer.as_ref(), &mut |_, cv| spool.values().push(cv));
             spool.settle()?;
         }
         let (found, _) = builder.finish(&mut |_, cv| spool.values().push(cv));
