@@ -11,7 +11,10 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails may just say where")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-use core::hint::black_box;
+use core::{
+    hint::black_box,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use std::{
     fs::{self, File},
     io::{Read as _, Seek as _, SeekFrom, Write as _},
@@ -194,7 +197,7 @@ fn read(dir: &Path, bytes: u64) {
         for _ in 0..ROUNDS {
             let (time, ()) = on_processor(|| {
                 for _ in 0..reads {
-                    let at = random.next() % (bytes >> 16) << 16;
+                    let at = (random.next() % (bytes >> 16)) << 16;
                     black_box(reader.read(at..at + 65_536).unwrap());
                 }
             });
@@ -214,7 +217,7 @@ fn read(dir: &Path, bytes: u64) {
         let (time, ()) = on_processor(|| {
             for _ in 0..8_192 {
                 use std::os::unix::fs::FileExt as _;
-                let at = random.next() % (bytes >> 16) << 16;
+                let at = (random.next() % (bytes >> 16)) << 16;
                 file.read_exact_at(&mut buffer, at).unwrap();
                 black_box(samara_tree::hash(&buffer));
             }
@@ -262,12 +265,12 @@ fn many(dir: &Path, count: u64) {
     println!("look-up, warm: p50 {p50:.1} us, p99 {p99:.1} us");
     // A tenth goes; the others are kept. Readers go on meanwhile.
     let gone: std::collections::HashSet<BlobId> = ids.iter().step_by(10).copied().collect();
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     let ((time, removed), (p50, p99)) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut times = Vec::new();
             let mut random = Random(3);
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            while !done.load(Ordering::Relaxed) {
                 let id = ids[(random.next() % ids.len() as u64) as usize];
                 times.push(timed(|| black_box(store.stat(&id).unwrap())).0);
             }
@@ -275,7 +278,7 @@ fn many(dir: &Path, count: u64) {
             (times[times.len() / 2] * 1e6, times[times.len() * 99 / 100] * 1e6)
         });
         let collected = timed(|| store.collect(&mut |id| !gone.contains(id)).unwrap());
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
         (collected, reader.join().unwrap())
     });
     println!(

@@ -91,6 +91,7 @@ mod external;
 #[cfg(any(fuzzing, feature = "fuzzing", test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod import;
 mod index;
 mod inner;
 mod journal;

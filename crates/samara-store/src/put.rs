@@ -1,17 +1,12 @@
-//! Bringing bytes in that are at hand: `put` and `import`.
+//! Bringing bytes in that are in memory.
 
-use std::{
-    io::{self, Read},
-    sync::Arc,
-};
-
-use samara_base::{BlobId, GroupLog2, RangeSet};
+use samara_base::{BlobId, GroupLog2};
 use samara_chunk::{Chunker, ChunkerParams};
 use samara_tree::OutboardBuilder;
 
 use crate::{
-    BlobPlace, BlobStat, Store, Target,
-    error::{ImportError, ReceiveError, StoreError},
+    Store, Target,
+    error::{ReceiveError, StoreError},
     index::Table,
     inner::{Inner, Pending},
     limits::PAYLOAD_MAX,
@@ -71,104 +66,10 @@ impl Store {
         self.inner.maybe_checkpoint()?;
         Ok(id)
     }
-
-    /// Copies all bytes of `reader` into the store's segments and returns what blob they are.
-    /// `progress` gets the number of bytes so far, now and then. Durable after the next
-    /// [`checkpoint`](Self::checkpoint).
-    ///
-    /// The bytes are cut into chunks ([`Options::chunking`](crate::Options::chunking)), of which those
-    /// that are in the store already are not written again. Memory does not depend on the number of
-    /// bytes, but without chunks for some 40 bytes per segment file.
-    ///
-    /// # Errors
-    ///
-    /// [`ImportError`]. Nothing was imported then.
-    pub fn import(
-        &self,
-        mut reader: impl Read,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<BlobStat, ImportError> {
-        let inner = &self.inner;
-        inner.alive()?;
-        let mut buffer = Vec::with_capacity(PAYLOAD_MAX);
-        fill(&mut reader, &mut buffer)?;
-        if buffer.len() < PAYLOAD_MAX {
-            let id = self.put(&buffer)?;
-            progress(buffer.len() as u64);
-            return Ok(self.stat_of_new(id, buffer.len() as u64)?);
-        }
-        let mut builder = OutboardBuilder::new();
-        let mut spool = Spool::new(inner);
-        // The id is not known before the end, so the records carry a provisional one.
-        let mut sink = match inner.options.chunking {
-            Some(params) => Sink::Cut(Cut::new(inner, params, &buffer)?),
-            None => Sink::Data(DataWriter::new(inner.provisional_id(&buffer), 0, FLAG_PROVISIONAL)),
-        };
-        while !buffer.is_empty() {
-            builder.push(&buffer, &mut |_, cv| spool.values().push(cv));
-            let pushed = match &mut sink {
-                Sink::Cut(cut) => cut.push(&buffer),
-                Sink::Data(writer) => writer.push(inner, &buffer),
-            };
-            let mut done = pushed.and_then(|()| spool.settle()).map_err(ImportError::from);
-            progress(builder.size());
-            buffer.clear();
-            done = done.and_then(|()| Ok(inner.maybe_checkpoint()?));
-            if let Err(error) = done.and_then(|()| fill(&mut reader, &mut buffer)) {
-                // What can't be given back now is at the next collection.
-                let _ = sink.abort(inner);
-                return Err(error);
-            }
-        }
-        let (id, size) = builder.finish(&mut |_, cv| spool.values().push(cv));
-        if inner.is_wanted(id)? {
-            let written = match sink {
-                Sink::Cut(cut) => cut.finish(id)?,
-                Sink::Data(writer) => writer.finish(inner, id, size)?,
-            };
-            inner.book(id, size, written, &spool)?;
-        } else {
-            sink.abort(inner)?;
-        }
-        inner.maybe_checkpoint()?;
-        Ok(self.stat_of_new(id, size)?)
-    }
-
-    /// What was brought in just now, even if somebody else has removed it since.
-    fn stat_of_new(&self, id: BlobId, size: u64) -> Result<BlobStat, StoreError> {
-        Ok(self.stat(&id)?.unwrap_or_else(|| BlobStat {
-            id,
-            size,
-            size_proven: true,
-            held: RangeSet::new(),
-            complete: false,
-            place: BlobPlace::InSegments,
-            damaged: RangeSet::new(),
-        }))
-    }
-}
-
-/// Where an import's bytes go.
-enum Sink<'a> {
-    Cut(Cut<'a>),
-    Data(DataWriter),
-}
-
-impl Sink<'_> {
-    /// Gives back what was written.
-    fn abort(self, inner: &Inner) -> Result<(), StoreError> {
-        match self {
-            Sink::Cut(cut) => cut.map.abort(),
-            Sink::Data(writer) => {
-                inner.free_all(&writer.extents);
-                Ok(())
-            }
-        }
-    }
 }
 
 /// What an import has written, ready to be a blob's.
-enum Written<'a> {
+pub(crate) enum Written<'a> {
     Extents {
         data: Vec<(u64, Extent)>,
         binding: Option<Extent>,
@@ -216,31 +117,21 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// Fills the buffer as far as the reader goes.
-fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>) -> Result<(), ImportError> {
-    let room = (PAYLOAD_MAX - buffer.len()) as u64;
-    match reader.by_ref().take(room).read_to_end(buffer) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => fill(reader, buffer),
-        Err(error) => Err(ImportError::Read(Arc::new(error))),
-    }
-}
-
 /// Writes the bytes of a blob into records, in order.
-struct DataWriter {
+pub(crate) struct DataWriter {
     id: BlobId,
     size: u64,
     flags: u8,
     offset: u64,
-    extents: Vec<(u64, Extent)>,
+    pub(crate) extents: Vec<(u64, Extent)>,
 }
 
 impl DataWriter {
-    const fn new(id: BlobId, size: u64, flags: u8) -> Self {
+    pub(crate) const fn new(id: BlobId, size: u64, flags: u8) -> Self {
         Self { id, size, flags, offset: 0, extents: Vec::new() }
     }
 
-    fn push(&mut self, inner: &Inner, data: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn push(&mut self, inner: &Inner, data: &[u8]) -> Result<(), StoreError> {
         for payload in data.chunks(PAYLOAD_MAX) {
             let what = Append {
                 kind: Kind::Data,
@@ -263,7 +154,7 @@ impl DataWriter {
     }
 
     /// Says which blob the provisional id was.
-    fn finish(
+    pub(crate) fn finish(
         mut self,
         inner: &Inner,
         id: BlobId,
@@ -297,7 +188,7 @@ impl Inner {
     }
 
     /// Makes a blob of records that were written.
-    fn book(
+    pub(crate) fn book(
         &self,
         id: BlobId,
         size: u64,
@@ -339,7 +230,7 @@ impl Inner {
     }
 
     /// Gives extents back that nothing refers to.
-    fn free_all(&self, extents: &[(u64, Extent)]) {
+    pub(crate) fn free_all(&self, extents: &[(u64, Extent)]) {
         let mut pending = self.pending();
         extents.iter().for_each(|(_, extent)| pending.work.free(*extent));
     }
