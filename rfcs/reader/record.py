@@ -11,7 +11,7 @@ DATA, OUTBOARD, BINDING, CHUNK, MAP = 1, 2, 3, 4, 5
 ENTRY = 36  # bytes: id and length of a chunk
 
 
-def check_span(kind, provisional, length, size, offset):
+def check_span(kind, provisional, compressed, length, size, offset):
     end = offset + length
     need(end <= U64, "STORE-21: span")
     if kind == DATA:
@@ -21,7 +21,8 @@ def check_span(kind, provisional, length, size, offset):
         need(not provisional, "STORE-23: a provisional outboard")
         need(offset % 32 == 0 and length % 32 == 0 and end <= 32 * groups(size), "STORE-24: outboard")
     elif kind == CHUNK:
-        need(not provisional and offset == 0 and size == length > 0, "STORE-33: chunk")
+        need(not provisional and offset == 0 and 1 <= size <= 1_048_576, "STORE-33: chunk")
+        need(0 < length < size if compressed else length == size, "STORE-33: payload of a chunk")
     elif kind == MAP:
         need(provisional and size == 0 and length > 0 and length % ENTRY == 0, "STORE-34: map")
     else:
@@ -34,23 +35,24 @@ def decode(params, data):
     need(zlib.crc32(data[:68]) == int.from_bytes(data[68:72], "little"), "STORE-2: CRC-32 of the header")
     magic, kind, flags, zeros, length, crc, size, offset, name, number = HEADER.unpack(data[:68])
     need(magic == b"SmRc" and kind in (DATA, OUTBOARD, BINDING, CHUNK, MAP), "STORE-21: magic or kind")
-    need(flags <= 1 and zeros == 0 and number == segment, "STORE-21: flags, zeros or segment")
+    need(flags <= (3 if kind == CHUNK else 1) and zeros == 0 and number == segment, "STORE-21: flags, zeros or segment")
     need(1 <= number <= 99_999_999, "STORE-21: a number that no segment has")
     need(length <= 1_048_576, "STORE-20: the payload is too long")
-    check_span(kind, flags == 1, length, size, offset)
+    check_span(kind, flags & 1 == 1, flags & 2 == 2, length, size, offset)
     payload = data[72:]
     need(len(payload) == length and zlib.crc32(payload) == crc, "STORE-2: payload")
     if kind == MAP:
         lengths = (int.from_bytes(payload[at - 4:at], "little") for at in range(ENTRY, length + 1, ENTRY))
         need(all(1 <= it <= 1_048_576 for it in lengths), "STORE-34: length of a chunk")
-    return {"kind": str(kind), "provisional": flags == 1, "id": name.hex(), "blob_size": str(size),
-            "blob_offset": str(offset), "payload": payload.hex()}
+    return {"kind": str(kind), "provisional": flags & 1 == 1, "compressed": flags & 2 == 2, "id": name.hex(),
+            "blob_size": str(size), "blob_offset": str(offset), "payload": payload.hex()}
 
 
 def encode(params, value):
     payload = raw(value["payload"])
-    need(isinstance(value["provisional"], bool) and len(payload) <= 1_048_576, "provisional or payload")
-    head = HEADER.pack(b"SmRc", num(value["kind"], 1, 5), value["provisional"], 0, len(payload), zlib.crc32(payload),
+    marks = value["provisional"], value["compressed"]
+    need(all(isinstance(mark, bool) for mark in marks) and len(payload) <= 1_048_576, "marks or payload")
+    head = HEADER.pack(b"SmRc", num(value["kind"], 1, 5), marks[0] + 2 * marks[1], 0, len(payload), zlib.crc32(payload),
                        num(value["blob_size"]), num(value["blob_offset"]), raw(value["id"], 32),
                        num(params["segment"], 0, 0xFFFFFFFF))
     out = head + zlib.crc32(head).to_bytes(4, "little") + payload

@@ -77,7 +77,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "samara-store",
         does: "the durable store: extents, index, recovery",
         ours: &["samara-base", "samara-tree", "samara-chunk"],
-        others: Some(&["bytes", "crc32fast", "redb", "rustix", "tracing"]),
+        others: Some(&["bytes", "crc32fast", "redb", "rustix", "tracing", "zstd"]),
         kind: LayerKind::Sync,
     },
     Layer {

@@ -12,8 +12,8 @@ use crate::{
     error::StoreError,
     index::Table,
     inner::{Inner, Pending, locked},
-    outboard::whole,
-    record::{HEADER_LEN, Header, Kind},
+    pack::{Packer, unpack},
+    record::{FLAG_COMPRESSED, HEADER_LEN, Header, Kind},
     row::{ChunkKey, ChunkRow, Loc, MapRow, chunk_keys},
     segment::Append,
 };
@@ -81,7 +81,7 @@ enum Found {
 }
 
 /// Puts the row of a chunk whose bytes were appended, given the row that was there.
-type Book<'a> = dyn FnMut(&mut Pending, Option<ChunkRow>, Loc) -> bool + 'a;
+type Book<'a> = dyn FnMut(&mut Pending, Option<ChunkRow>, ChunkRow) -> bool + 'a;
 
 /// Puts the row of a map that names a chunk, in the same batch as the chunk's count.
 pub(crate) type Name<'a> = dyn FnMut(&mut Pending, ChunkKey) + 'a;
@@ -93,16 +93,16 @@ impl Inner {
         &self,
         id: ChunkId,
         bytes: &[u8],
-        buffer: &mut Vec<u8>,
+        (buffer, packer): (&mut Vec<u8>, &mut Packer),
         name: &mut Name<'_>,
     ) -> Result<(), StoreError> {
         loop {
             let (key, found) = self.find_chunk(id, bytes, buffer)?;
             let Found::Same(loc) = found else {
-                self.append_chunk(id, key, bytes, &mut |pending, old, loc| {
+                let payload = packer.pack(bytes).unwrap_or(bytes);
+                self.append_chunk(id, key, (bytes.len(), payload), &mut |pending, old, new| {
                     let count = old.map_or(0, |old| old.count);
-                    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                    let row = ChunkRow { loc, len, stored: len, count }.counted(1);
+                    let row = ChunkRow { count, ..new }.counted(1);
                     pending.put(Table::Chunks, &key, row.encode());
                     name(pending, key);
                     true
@@ -155,14 +155,19 @@ impl Inner {
             // What can't be read is no reason not to store it again.
             let read = file.ok().and_then(|file| file.read_at(buffer, row.loc.offset.into()).ok());
             let (header, payload) = buffer.split_at_checked(HEADER_LEN).unwrap_or_default();
-            let other = Header::decode(header, row.loc.segment).is_ok_and(|header| {
-                header.kind == Kind::Chunk && header.id.as_bytes() != id.as_bytes()
-            });
-            if read == Some(HEADER_LEN + bytes.len()) && payload == bytes {
-                return Ok((key, Found::Same(row.loc)));
-            }
-            if !other {
-                return Ok((key, Found::Spoiled));
+            let is_read = read == Some(HEADER_LEN + payload.len());
+            match Header::decode(header, row.loc.segment) {
+                Ok(header) if header.kind != Kind::Chunk => return Ok((key, Found::Spoiled)),
+                Ok(header) if header.id.as_bytes() != id.as_bytes() => {}
+                // With a damaged header the index could not be made again.
+                Ok(_)
+                    if is_read
+                        && row.len as usize == bytes.len()
+                        && is_packed_as(payload, bytes)? =>
+                {
+                    return Ok((key, Found::Same(row.loc)));
+                }
+                _ => return Ok((key, Found::Spoiled)),
             }
         }
         let none = || StoreError::corrupt("two chunks have the keys of a third");
@@ -184,44 +189,46 @@ impl Inner {
         if let Found::Same(_) = found {
             return Ok(true);
         }
-        self.append_chunk(id, key, bytes, &mut |pending, old, loc| {
+        self.append_chunk(id, key, (bytes.len(), bytes), &mut |pending, old, new| {
             // Without a row nothing names it any more.
             let Some(old) = old else { return false };
-            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            let row = ChunkRow { loc, len, stored: len, ..old };
+            let row = ChunkRow { count: old.count, ..new };
             pending.put(Table::Chunks, &key, row.encode());
             true
         })
     }
 
-    /// Appends a chunk's bytes. `book` gets the row that was there, and puts a new one; if it says
-    /// that it did, what was there is given back, else the new bytes are. Returns what it said.
+    /// Appends a chunk, given its length and what is stored of it. `book` gets the row that was there
+    /// and the new one, to be put with its count; if it says that it did, what was there is given
+    /// back, else the new bytes are. Returns what it said.
     fn append_chunk(
         &self,
         id: ChunkId,
         key: ChunkKey,
-        bytes: &[u8],
+        (len, payload): (usize, &[u8]),
         book: &mut Book<'_>,
     ) -> Result<bool, StoreError> {
         let mut at = None;
         let what = Append {
             kind: Kind::Chunk,
-            flags: 0,
+            flags: if payload.len() < len { FLAG_COMPRESSED } else { 0 },
             id: BlobId::from_bytes(*id.as_bytes()),
-            blob_size: bytes.len() as u64,
+            blob_size: len as u64,
             blob_offset: 0,
-            payload: bytes,
+            payload,
         };
         self.append(&what, |_, loc| at = Some(loc))?;
         let Some(loc) = at else { return Err(StoreError::corrupt("a record without a place")) };
+        let [len, stored] = [len, payload.len()].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
+        let new = ChunkRow { loc, len, stored, count: 0 };
         self.change(Table::Chunks, &[key], |pending, rows| {
             let old = rows.into_iter().next().flatten().and_then(|row| ChunkRow::decode(&row));
-            let booked = book(pending, old, loc);
+            let booked = book(pending, old, new);
             let freed = if booked {
                 // Whoever knows that there were no bytes has to look again as well.
                 old.inspect(|_| self.chunks.moved()).and_then(|old| old.extent())
             } else {
-                Some(whole(loc, bytes.len() as u64))
+                new.extent()
             };
             freed.into_iter().for_each(|extent| pending.work.free(extent));
             booked
@@ -256,5 +263,19 @@ impl Inner {
                 pending.work.free(extent);
             }
         })
+    }
+}
+
+/// Whether a stored payload is this chunk, compressed or not.
+fn is_packed_as(payload: &[u8], chunk: &[u8]) -> Result<bool, StoreError> {
+    if payload.len() == chunk.len() {
+        return Ok(payload == chunk);
+    }
+    let mut unpacked = vec![0; chunk.len()];
+    match unpack(payload, &mut unpacked) {
+        Ok(is_sound) => Ok(is_sound && unpacked == chunk),
+        // What this build can't read it can store again.
+        Err(StoreError::Unsupported { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }

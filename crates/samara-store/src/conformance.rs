@@ -4,7 +4,7 @@ use samara_base::BlobId;
 
 use crate::{
     limits::PAYLOAD_MAX,
-    record::{FLAG_PROVISIONAL, HEADER_LEN, Header, Kind},
+    record::{FLAG_COMPRESSED, FLAG_PROVISIONAL, HEADER_LEN, Header, Kind},
 };
 
 /// One record.
@@ -15,6 +15,8 @@ pub struct Record {
     pub kind: u8,
     /// Whether the id is provisional.
     pub provisional: bool,
+    /// Whether the payload is compressed.
+    pub compressed: bool,
     /// The blob's id, or a provisional one.
     pub id: BlobId,
     /// Size of the blob. Unit: bytes.
@@ -37,6 +39,7 @@ pub fn decode(bytes: &[u8], segment: u32) -> Result<Record, String> {
     Ok(Record {
         kind: header.kind as u8,
         provisional: header.flags & FLAG_PROVISIONAL != 0,
+        compressed: header.is_compressed(),
         id: header.id,
         blob_size: header.blob_size,
         blob_offset: header.blob_offset,
@@ -62,7 +65,8 @@ pub fn encode(record: &Record, segment: u32) -> Result<Vec<u8>, String> {
         other => return Err(format!("there is no kind {other}")),
     };
     let header = Header {
-        flags: if record.provisional { FLAG_PROVISIONAL } else { 0 },
+        flags: if record.provisional { FLAG_PROVISIONAL } else { 0 }
+            | if record.compressed { FLAG_COMPRESSED } else { 0 },
         blob_size: record.blob_size,
         blob_offset: record.blob_offset,
         segment,

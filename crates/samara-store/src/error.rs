@@ -49,6 +49,12 @@ pub enum StoreError {
     /// Trying the sync again would prove nothing: the system may have dropped the pages that it
     /// could not write. See Rebello et al., "Can Applications Recover from fsync Failures?" (2020).
     Poisoned,
+    /// The store, or what is asked of it, needs something that this build of the software lacks. Use
+    /// one with the feature.
+    Unsupported {
+        /// The feature of this crate that is lacking.
+        feature: &'static str,
+    },
     /// The index answered something that it cannot contain.
     /// [`Store::rebuild_index`](crate::Store::rebuild_index) makes it again.
     Corrupt {
@@ -118,6 +124,9 @@ impl fmt::Display for StoreError {
             }
             Self::Poisoned => {
                 f.write_str("an earlier sync failed, so the store stopped: open it again to go on")
+            }
+            Self::Unsupported { feature } => {
+                write!(f, "this build has no {feature}, which the store needs: use one that has it")
             }
             Self::Corrupt { detail } => write!(f, "the store's index is damaged: {detail}"),
         }

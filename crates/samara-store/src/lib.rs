@@ -69,6 +69,7 @@
 //! | feature | default | adds |
 //! | --- | --- | --- |
 //! | `tracing` | no | events on recovery, checkpoints, quarantine and changed files |
+//! | `zstd` | no | chunks are compressed where it pays (`Options::compression`); builds C code |
 //! | `fuzzing` | no | entry points of the fuzz targets; not stable |
 //! | `conformance` | no | the format of records by itself, for `samara-conformance`; not stable |
 #![forbid(unsafe_code)]
@@ -100,6 +101,7 @@ mod map;
 mod mend;
 mod open;
 mod outboard;
+mod pack;
 mod partial;
 mod put;
 mod read;
@@ -120,6 +122,7 @@ pub use error::{
     ReceiveError, ShareError, StoreError,
 };
 pub use open::Recovery;
+pub use pack::Compression;
 pub use partial::Ingested;
 pub use reader::{BlobReader, Encoded};
 pub use rebuild::Rebuilt;

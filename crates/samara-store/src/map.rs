@@ -11,6 +11,7 @@ use crate::{
     index::Table,
     inner::{Inner, Pending},
     limits::MAP_ENTRIES_MAX,
+    pack::Packer,
     record::{FLAG_PROVISIONAL, Kind},
     row::{BlobRow, MapEntry, MapRow, Place},
     segment::Append,
@@ -36,6 +37,7 @@ pub(crate) struct MapWriter<'a> {
     offset: u64,
     /// For comparing.
     buffer: Vec<u8>,
+    packer: Packer,
 }
 
 impl<'a> MapWriter<'a> {
@@ -58,6 +60,7 @@ impl<'a> MapWriter<'a> {
             row_at: 0,
             offset: 0,
             buffer: Vec::new(),
+            packer: Packer::new(&inner.options)?,
         })
     }
 
@@ -66,10 +69,10 @@ impl<'a> MapWriter<'a> {
         if self.row.entries.len() >= MAP_ENTRIES_MAX {
             self.flush()?;
         }
-        let Self { inner, map, row, row_at, buffer, .. } = self;
+        let Self { inner, map, row, row_at, buffer, packer, .. } = self;
         let key = MapRow::key(map.map, *row_at);
         let is_first = *row_at == 0;
-        inner.keep_chunk(chunk.id, bytes, buffer, &mut |pending, chunk_key| {
+        inner.keep_chunk(chunk.id, bytes, (buffer, packer), &mut |pending, chunk_key| {
             row.entries.push(MapEntry { key: chunk_key, len: chunk.len });
             pending.put(Table::Maps, &key, row.encode());
             if is_first {

@@ -75,7 +75,7 @@ impl Store {
     ///
     /// [`OpenError`].
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let options = options.checked();
+        let options = options.checked()?;
         let existed = disk.exists(dir).map_err(|error| unwritable(dir, error))?;
         let handle = disk.open_dir(dir, true).map_err(|error| unwritable(dir, error))?;
         let lock = take_lock(&*handle, dir)?;

@@ -20,7 +20,8 @@ use crate::{
     row::{BlobRow, External, Loc, Place},
 };
 
-/// Readers of large blobs that are kept open, each with at most about 250 KiB of tree.
+/// Readers of large blobs that are kept open, each with at most about 250 KiB of tree
+/// and 350 KiB of map.
 const READERS_MAX: usize = 8;
 
 /// How often a range is read while its chunks may be on the move.

@@ -84,7 +84,7 @@ impl Store {
         }
         let lock = take_lock(&*handle, dir)?;
         handle.make_dirs(PARTIAL_DIR).map_err(|error| unwritable(dir, error))?;
-        let options = options.checked();
+        let options = options.checked()?;
         let old = old_index(&*handle, &options)?;
         let numbers = segment_numbers(&*handle)?;
         let next = numbers.last().map_or(1, |number| number.saturating_add(1));

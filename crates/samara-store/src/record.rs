@@ -36,6 +36,8 @@ pub(crate) enum Kind {
 
 /// The id in the header is an import's provisional id, since the blob's is not known yet.
 pub(crate) const FLAG_PROVISIONAL: u8 = 1;
+/// The payload of a chunk is compressed.
+pub(crate) const FLAG_COMPRESSED: u8 = 2;
 
 /// The header of a record, all integers little-endian.
 ///
@@ -173,7 +175,11 @@ impl Header {
             kind::MAP => Kind::Map,
             _ => return Err(wrong(4, Field::Kind)),
         };
-        if flags & !FLAG_PROVISIONAL != 0 {
+        let known = match kind {
+            Kind::Chunk => FLAG_PROVISIONAL | FLAG_COMPRESSED,
+            _ => FLAG_PROVISIONAL,
+        };
+        if flags & !known != 0 {
             return Err(wrong(5, Field::Flags));
         }
         if reserved != [0; 2] {
@@ -196,6 +202,10 @@ impl Header {
             Self { kind, flags, payload_len, payload_crc, blob_size, blob_offset, id, segment };
         header.check_span()?;
         Ok(header)
+    }
+
+    pub(crate) const fn is_compressed(&self) -> bool {
+        self.flags & FLAG_COMPRESSED != 0
     }
 
     /// Whether id, size, offset and length go with the kind.
@@ -228,10 +238,19 @@ impl Header {
             Kind::Bind if offset != 0 => Err(wrong(24, Field::Span)),
             //= rfcs/0009-store.md#store-33
             //# A reader MUST treat a chunk record as absent whose id is provisional, whose blob
-            //# offset is not 0 or whose blob size is not the length of its payload.
+            //# offset is not 0, whose blob size is not the length of a chunk, or whose payload is
+            //# not as long as the chunk if it is not compressed, or not shorter if it is.
             Kind::Chunk if provisional => Err(wrong(5, Field::Flags)),
             Kind::Chunk if offset != 0 => Err(wrong(24, Field::Span)),
-            Kind::Chunk if self.blob_size != len || len == 0 => Err(wrong(16, Field::BlobSize)),
+            Kind::Chunk if !(1..=u64::from(CHUNK_BYTES_MAX)).contains(&self.blob_size) => {
+                Err(wrong(16, Field::BlobSize))
+            }
+            Kind::Chunk if self.is_compressed() && (len == 0 || len >= self.blob_size) => {
+                Err(wrong(8, Field::PayloadLen))
+            }
+            Kind::Chunk if !self.is_compressed() && len != self.blob_size => {
+                Err(wrong(8, Field::PayloadLen))
+            }
             //= rfcs/0009-store.md#store-34
             //# A reader MUST treat a map record as absent whose id is not provisional, whose blob
             //# size is not 0, whose payload is not one or more entries of 36 bytes, or of which an

@@ -38,6 +38,9 @@ pub struct Options {
     /// How blobs that are put or imported are cut into chunks, so that those which several blobs share
     /// are stored once. `None`: not at all. Blobs no longer than an average chunk are not cut.
     pub chunking: Option<ChunkerParams>,
+    /// How chunks are compressed. `None`, the default: not at all. What does not shrink is stored as
+    /// it is, after few tries. Needs the feature `zstd`: without it a store is not opened with this.
+    pub compression: Option<crate::Compression>,
 }
 
 impl Default for Options {
@@ -49,17 +52,22 @@ impl Default for Options {
             checkpoint_rows: 32_768,
             reserve_bytes: 16 << 20,
             chunking: Some(ChunkerParams::Kib64),
+            compression: None,
         }
     }
 }
 
 impl Options {
-    pub(crate) fn checked(self) -> Self {
-        Self {
+    /// The options as far as they mean something.
+    pub(crate) fn checked(self) -> Result<Self, StoreError> {
+        if self.compression.is_some() && !cfg!(feature = "zstd") {
+            return Err(StoreError::Unsupported { feature: "zstd" });
+        }
+        Ok(Self {
             segment_bytes: self.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
             checkpoint_rows: self.checkpoint_rows.max(1),
             ..self
-        }
+        })
     }
 }
 
@@ -117,6 +125,8 @@ pub struct Usage {
     /// Bytes that more than one place of a blob has, and that are stored once: what they would take
     /// besides. Unit: bytes.
     pub shared_bytes: u64,
+    /// Bytes that compression saves. Unit: bytes.
+    pub compressed_bytes: u64,
     /// Bytes in use in segments. Unit: bytes.
     pub segment_live_bytes: u64,
     /// Length of all segments. Unit: bytes.
@@ -219,6 +229,8 @@ impl Store {
             let row = ChunkRow::decode(value);
             let again = row.map_or(0, |row| u64::from(row.len) * u64::from(row.count.max(1) - 1));
             usage.shared_bytes = usage.shared_bytes.saturating_add(again);
+            let saved = row.map_or(0, |row| u64::from(row.len - row.stored));
+            usage.compressed_bytes = usage.compressed_bytes.saturating_add(saved);
         })?;
         inner.each_row(Table::Segments, &mut |_, value| {
             let row = SegmentRow::decode(value).unwrap_or_default();

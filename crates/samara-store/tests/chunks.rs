@@ -357,3 +357,106 @@ fn every_profile_keeps_what_it_is_given_around_its_limits() {
         }
     }
 }
+
+#[cfg(not(feature = "zstd"))]
+#[test]
+fn a_build_that_cannot_compress_says_so() {
+    let compression = Some(samara_store::Compression::FAST);
+    let options = Options { compression, ..options() };
+    let refused = Store::open_on(Arc::new(MemDisk::new()), Path::new(DIR), options);
+    let needed = samara_store::StoreError::Unsupported { feature: "zstd" };
+    assert_eq!(refused.unwrap_err().to_string(), needed.to_string());
+}
+
+#[cfg(feature = "zstd")]
+mod compressed {
+    use samara_store::Compression;
+
+    use super::*;
+
+    fn packed() -> Options {
+        Options { compression: Some(Compression::FAST), ..options() }
+    }
+
+    fn text(len: usize) -> Vec<u8> {
+        let lines =
+            (0..).flat_map(|at: u64| format!("{at}: {:x}\n", at * at * 77_777).into_bytes());
+        lines.take(len).collect()
+    }
+
+    #[test]
+    fn what_shrinks_takes_less_and_is_read_as_it_was() {
+        let disk = MemDisk::new();
+        let store = Store::open_on(Arc::new(disk.clone()), Path::new(DIR), packed()).unwrap();
+        let data = [text(1_200_000), bytes(300_000, 1), text(400_000)].concat();
+        let id = import(&store, &data);
+        store.checkpoint().unwrap();
+        let usage = store.usage().unwrap();
+        assert!(usage.segment_live_bytes < 1_100_000 && usage.compressed_bytes > 400_000);
+        check(&store, &id, &data);
+        let reader = store.reader(&id).unwrap().unwrap();
+        for at in (0..data.len() - 20_000).step_by(31_013) {
+            let read = reader.read(at as u64..at as u64 + 20_000).unwrap();
+            assert!(read == data[at..at + 20_000], "{at}");
+        }
+        assert_eq!(store.audit().unwrap(), Audit::default());
+        // The same chunk is the same, compressed or not.
+        drop((reader, store));
+        let store = open(&disk);
+        let version = [&data[..1_150_000], b"another end"].concat();
+        let before = live(&store);
+        let other = import(&store, &version);
+        store.checkpoint().unwrap();
+        assert!(live(&store) < before + 150_000);
+        check(&store, &other, &version);
+        check(&store, &id, &data);
+        // And the index can be made again of such chunks.
+        drop(store);
+        let (store, rebuilt) =
+            Store::rebuild_index_on(Arc::new(disk), Path::new(DIR), options(), &mut |_| ())
+                .unwrap();
+        assert_eq!((rebuilt.whole, rebuilt.damaged), (2, 0), "{rebuilt:?}");
+        check(&store, &other, &version);
+        check(&store, &id, &data);
+        assert_eq!(store.audit().unwrap(), Audit::default());
+    }
+
+    #[test]
+    fn any_rot_of_a_compressed_chunk_is_found_and_healed() {
+        let disk = MemDisk::new();
+        let data = text(300_000);
+        let store = Store::open_on(Arc::new(disk.clone()), Path::new(DIR), packed()).unwrap();
+        let id = import(&store, &data);
+        store.shutdown().unwrap();
+        drop(store);
+        let path = PathBuf::from(DIR).join("segments/00000001.seg");
+        let intact = disk.read_file(&path).unwrap();
+        let mut damaged = 0;
+        for at in (64..intact.len()).step_by(intact.len() / 40) {
+            let mut bad = intact.clone();
+            bad[at] ^= 0x40;
+            let disk = disk.fork();
+            disk.write_file(&path, &bad, true).unwrap();
+            let store = open(&disk);
+            let report = store.verify(&id, &mut |_| ()).unwrap().unwrap();
+            damaged += u32::from(!report.damaged.is_empty());
+            let held = store.stat(&id).unwrap().unwrap().held;
+            for run in held.runs() {
+                let bytes = run.start * 1024..(run.end * 1024).min(data.len() as u64);
+                let read = store.reader(&id).unwrap().unwrap().read(bytes.clone()).unwrap();
+                assert!(read == data[bytes.start as usize..bytes.end as usize]);
+            }
+            import(&store, &data);
+            check(&store, &id, &data);
+            store.shutdown().unwrap();
+            drop(store);
+            if !report.damaged.is_empty() {
+                // The good copy is found again as well.
+                let disk = Arc::new(disk);
+                let made = Store::rebuild_index_on(disk, Path::new(DIR), options(), &mut |_| ());
+                check(&made.unwrap().0, &id, &data);
+            }
+        }
+        assert!(damaged > 10, "{damaged}");
+    }
+}

@@ -78,6 +78,7 @@ fn options(data: &[u8]) {
         checkpoint_rows: usize::try_from(number()).unwrap_or(usize::MAX),
         reserve_bytes: number() % (1 << 30),
         chunking: ChunkerParams::from_code(u8::try_from(14 + number() % 5).unwrap_or_default()),
+        compression: None,
     };
     let disk = MemDisk::new();
     let mut ids = Vec::new();

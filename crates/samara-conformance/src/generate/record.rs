@@ -223,6 +223,19 @@ fn chunks(list: &mut List) {
     for (comment, fields) in cases {
         list.invalid("STORE-33", comment, &seven, &fields.record(payload));
     }
+    let packed = Fields { kind: 4, flags: 2, blob_size: 7, ..Fields::of(payload) };
+    list.valid("a compressed chunk", &seven, &packed.record(payload), Some("STORE-33"));
+    let longest = Fields { blob_size: 1 << 20, ..packed.clone() };
+    list.valid("a long compressed chunk", &seven, &longest.record(payload), Some("STORE-33"));
+    let cases = [
+        ("a compressed chunk that is no shorter", Fields { blob_size: 6, ..packed.clone() }),
+        ("a compressed chunk of 1,048,577 bytes", Fields { blob_size: (1 << 20) + 1, ..packed }),
+    ];
+    for (comment, fields) in cases {
+        list.invalid("STORE-33", comment, &seven, &fields.record(payload));
+    }
+    let data = Fields { flags: 2, blob_size: 7, ..Fields::of(payload) };
+    list.invalid("STORE-21", "compressed data", &seven, &data.record(payload));
     let empty = Fields { kind: 4, ..Fields::of(b"") };
     list.invalid("STORE-33", "a chunk of no bytes", &seven, &empty.record(b""));
 }

@@ -12,6 +12,7 @@ pub(super) fn decode(params: &Params, input: &[u8]) -> Outcome<Value> {
     Ok(json!({
         "kind": number(record.kind),
         "provisional": record.provisional,
+        "compressed": record.compressed,
         "id": bytes(record.id.as_bytes()),
         "blob_size": number(record.blob_size),
         "blob_offset": number(record.blob_offset),
@@ -24,6 +25,7 @@ pub(super) fn encode(params: &Params, value: &Value) -> Outcome<Vec<u8>> {
     let record = Record {
         kind: value.number("kind")?,
         provisional: value.flag("provisional")?,
+        compressed: value.flag("compressed")?,
         id: value.id("id")?,
         blob_size: value.number("blob_size")?,
         blob_offset: value.number("blob_offset")?,

@@ -5,12 +5,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use bytes::Bytes;
 use samara_base::GroupLog2;
 
 use crate::{
     error::StoreError,
     index::Table,
     inner::{Inner, locked},
+    pack::unpack,
     partial::index,
     row::{ChunkKey, ChunkRow, Extent, MapRow},
 };
@@ -18,7 +20,8 @@ use crate::{
 /// Rows that are kept, of up to 128 chunks each: 512 MiB of a blob with chunks of 64 KiB.
 const ROWS_MAX: usize = 64;
 
-/// A map that a blob is read by. Kept are at most about 350 KiB.
+/// A map that a blob is read by. Kept are at most about 350 KiB, and one chunk
+/// if it is compressed.
 #[derive(Debug)]
 pub(crate) struct OpenMap {
     number: u64,
@@ -32,6 +35,8 @@ struct Seen {
     moves: u64,
     /// By where the row begins.
     rows: BTreeMap<u64, Vec<Piece>>,
+    /// The chunk that was decompressed last, and where it begins.
+    unpacked: Option<(u64, Bytes)>,
 }
 
 /// A chunk of the blob.
@@ -87,10 +92,59 @@ impl OpenMap {
     }
 }
 
+impl OpenMap {
+    /// Reads a part of a compressed chunk, zeros if it is damaged.
+    fn read_packed(
+        &self,
+        inner: &Inner,
+        (start, piece, extent): (u64, &Piece, &Extent),
+        from: u64,
+        part: &mut [u8],
+    ) -> Result<bool, StoreError> {
+        let moves = inner.chunks.moves();
+        let found = locked(&self.seen).unpacked(moves, start);
+        let chunk = match found {
+            Some(chunk) => chunk,
+            None => {
+                let mut packed = inner.buffers.take(index(extent.len));
+                let mut chunk = inner.buffers.take(index(piece.len.into()));
+                let is_sound = inner.read_extent(extent, 0, packed.bytes())?
+                    && unpack(packed.as_ref(), chunk.bytes())?;
+                if !is_sound {
+                    part.fill(0);
+                    return Ok(false);
+                }
+                let chunk = chunk.freeze();
+                locked(&self.seen).keep_unpacked(moves, start, &chunk);
+                chunk
+            }
+        };
+        let from = index(from);
+        let found = chunk.get(from..from.saturating_add(part.len())).unwrap_or_default();
+        if found.len() != part.len() {
+            part.fill(0);
+            return Ok(false);
+        }
+        part.copy_from_slice(found);
+        Ok(true)
+    }
+}
+
 impl Seen {
+    fn unpacked(&mut self, moves: u64, start: u64) -> Option<Bytes> {
+        self.is_of(moves);
+        self.unpacked.as_ref().filter(|(at, _)| *at == start).map(|(_, chunk)| chunk.clone())
+    }
+
+    fn keep_unpacked(&mut self, moves: u64, start: u64, chunk: &Bytes) {
+        self.is_of(moves);
+        self.unpacked = Some((start, chunk.clone()));
+    }
+
     fn is_of(&mut self, moves: u64) -> bool {
         if self.moves != moves {
             self.rows.clear();
+            self.unpacked = None;
             self.moves = moves;
         }
         !self.rows.is_empty()
@@ -170,7 +224,13 @@ impl Inner {
                     None => map.look_up(self, start, &piece)?,
                 };
                 match extent {
-                    Some(extent) => whole &= self.read_extent(&extent, at - start, part)?,
+                    Some(extent) if extent.len == u64::from(piece.len) => {
+                        whole &= self.read_extent(&extent, at - start, part)?;
+                    }
+                    Some(extent) => {
+                        whole &=
+                            map.read_packed(self, (start, &piece, &extent), at - start, part)?;
+                    }
                     None => {
                         part.fill(0);
                         whole = false;

@@ -11,6 +11,7 @@ use crate::{
     inner::{Inner, extent_bytes, record_bytes},
     limits::MAP_ENTRIES_MAX,
     map::OpenMap,
+    pack::unpack,
     reader::Source,
     record::{HEADER_LEN, Header, map_entries},
     row::{ChunkKey, ChunkRow, Extent, Loc, MapEntry, MapRow, NOWHERE, chunk_keys},
@@ -38,15 +39,21 @@ impl Inner {
     ) -> Result<(), StoreError> {
         //= rfcs/0009-store.md#store-3
         //# Recovery MUST verify a record against its blob's id before it adopts the record.
-        if samara_tree::hash(payload) != header.id {
+        let len = u32::try_from(header.blob_size).unwrap_or(u32::MAX);
+        let is_sound = if header.is_compressed() {
+            let mut chunk = self.buffers.take(len as usize);
+            unpack(payload, chunk.bytes())? && samara_tree::hash(chunk.as_ref()) == header.id
+        } else {
+            samara_tree::hash(payload) == header.id
+        };
+        if !is_sound {
             return Ok(());
         }
-        let len = header.payload_len;
         let id = ChunkId::from_bytes(*header.id.as_bytes());
         for key in chunk_keys(id) {
             let old = self.chunk_row(key)?;
             if old.is_none_or(|old| self.is_chunk(&old, id)) {
-                let row = ChunkRow { loc, len, stored: len, count: 0 };
+                let row = ChunkRow { loc, len, stored: header.payload_len, count: 0 };
                 self.pending().put(Table::Chunks, &key, row.encode());
                 break;
             }

@@ -176,17 +176,26 @@ fn an_outboard_is_whole_values_and_no_more_than_the_size_has() {
 
 //= rfcs/0009-store.md#store-33
 //= type=test
-//# A reader MUST treat a chunk record as absent whose id is provisional, whose blob offset is not 0 or
-//# whose blob size is not the length of its payload.
+//# A reader MUST treat a chunk record as absent whose id is provisional, whose blob offset is not 0,
+//# whose blob size is not the length of a chunk, or whose payload is not as long as the chunk if it is
+//# not compressed, or not shorter if it is.
 #[test]
 fn a_chunk_is_a_whole() {
     let chunk = |flags, size, offset, len| spanned(Kind::Chunk, flags, size, offset, len);
     assert_eq!(chunk(0, 9, 0, 9), None);
+    assert_eq!(chunk(0, 1_048_576, 0, 1_048_576), None);
     assert_eq!(chunk(FLAG_PROVISIONAL, 9, 0, 9), Some((5, Field::Flags)));
     assert_eq!(chunk(0, 9, 1, 9), Some((24, Field::Span)));
-    assert_eq!(chunk(0, 10, 0, 9), Some((16, Field::BlobSize)));
-    assert_eq!(chunk(0, 8, 0, 9), Some((16, Field::BlobSize)));
+    assert_eq!(chunk(0, 10, 0, 9), Some((8, Field::PayloadLen)));
+    assert_eq!(chunk(0, 8, 0, 9), Some((8, Field::PayloadLen)));
     assert_eq!(chunk(0, 0, 0, 0), Some((16, Field::BlobSize)));
+    assert_eq!(chunk(FLAG_COMPRESSED, 9, 0, 8), None);
+    assert_eq!(chunk(FLAG_COMPRESSED, 1_048_576, 0, 1), None);
+    assert_eq!(chunk(FLAG_COMPRESSED, 1_048_577, 0, 1), Some((16, Field::BlobSize)));
+    for len in [0, 9, 10] {
+        assert_eq!(chunk(FLAG_COMPRESSED, 9, 0, len), Some((8, Field::PayloadLen)));
+    }
+    assert_eq!(spanned(Kind::Data, FLAG_COMPRESSED, 9, 0, 9), Some((5, Field::Flags)));
 }
 
 //= rfcs/0009-store.md#store-34

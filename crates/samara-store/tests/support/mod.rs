@@ -21,6 +21,7 @@ pub fn options() -> Options {
         reserve_bytes: 0,
         // Small, so that blobs of some 100 KiB have many.
         chunking: Some(ChunkerParams::Kib16),
+        compression: None,
     }
 }
 
