@@ -97,6 +97,7 @@ mod journal;
 mod limits;
 mod map;
 mod mend;
+mod new_file;
 mod open;
 mod outboard;
 mod partial;
