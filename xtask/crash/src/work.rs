@@ -329,11 +329,15 @@ impl Worker {
         })
     }
 
+    /// One blob goes, or many at once: only so whole segments become empty.
     fn remove(&mut self) -> Result<()> {
-        let number = self.any();
-        self.call([(Key::Blob(number), Value::Nothing)], |worker| {
-            Ok(worker.store.remove(&worker.blobs.get(number)?.id)?)
-        })?;
+        let last = self.any();
+        let first = if self.random.chance(15) { 0 } else { last };
+        for number in first..=last {
+            self.call([(Key::Blob(number), Value::Nothing)], |worker| {
+                Ok(worker.store.remove(&worker.blobs.get(number)?.id)?)
+            })?;
+        }
         Ok(())
     }
 
