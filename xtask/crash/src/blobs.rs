@@ -14,6 +14,9 @@ pub(crate) const COUNT: u32 = 64;
 /// Numbers from here on are small blobs, for many files at once.
 pub(crate) const FIRST_SMALL: u32 = 32;
 
+/// Bytes that blobs have parts of.
+const SHARED_BYTES: u64 = 2 << 20;
+
 /// Somebody who has a whole blob and sends parts of it.
 #[derive(Debug)]
 pub(crate) struct Blob {
@@ -30,7 +33,8 @@ pub(crate) struct Blobs(Vec<Blob>);
 
 impl Blobs {
     pub(crate) fn new(seed: u64) -> Result<Self> {
-        (0..COUNT).map(|number| Blob::new(seed, number)).collect::<Result<_>>().map(Self)
+        let shared = bytes(&mut Random::of(seed, &[0]), SHARED_BYTES)?;
+        (0..COUNT).map(|number| Blob::new(seed, number, &shared)).collect::<Result<_>>().map(Self)
     }
 
     pub(crate) fn get(&self, number: u32) -> Result<&Blob> {
@@ -44,7 +48,7 @@ impl Blobs {
 }
 
 impl Blob {
-    fn new(seed: u64, number: u32) -> Result<Self> {
+    fn new(seed: u64, number: u32, shared: &[u8]) -> Result<Self> {
         let mut random = Random::of(seed, &[1, number.into()]);
         // Small ones that fit a record and a file each, some of one group and some of several, some
         // above 64 groups: these have an outboard file and a journal.
@@ -54,7 +58,14 @@ impl Blob {
             12.. => 17_000 + random.below(300_000),
             _ => 1 + random.below(17_000),
         };
-        let data = bytes(&mut random, len)?;
+        let mut data = bytes(&mut random, len)?;
+        // Many have a part in common with others.
+        if len > 16_384 && random.chance(70) {
+            let from = usize::try_from(random.below(SHARED_BYTES))?;
+            let at = usize::try_from(random.below(len / 2))?;
+            let to = data.get_mut(at..).unwrap_or_default();
+            to.iter_mut().zip(shared.iter().skip(from)).for_each(|(to, from)| *to = *from);
+        }
         let mut outboard = Vec::new();
         let mut builder = OutboardBuilder::new();
         builder.push(&data, &mut |_, cv| outboard.push(cv));

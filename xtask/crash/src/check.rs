@@ -88,6 +88,9 @@ impl Check<'_> {
             self.is_allowed(Key::Pin(blob.number), value, &mut found)?;
         }
         self.others(store)?;
+        let audit = store.audit()?;
+        let sound = audit.is_safe() && audit.overcounted == 0 && audit.lost_maps == 0;
+        ensure!(sound, "the index does not agree with itself: {audit:?}");
         self.tags(store, &mut found)?;
         self.files(&mut found)?;
         Ok(found)

@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use samara_base::{GroupLog2, RangeSet};
+use samara_chunk::ChunkerParams;
 use samara_store::{BlobPlace, Options, Receiver, RootId, Store, Target};
 
 use crate::{
@@ -28,6 +29,15 @@ pub(crate) const STORE: &str = "by/itself/store";
 
 /// Permission bits of what is received.
 pub(crate) const MODE: u32 = 0o640;
+
+/// How blobs are cut. Unequal cuts of the same bytes make unequal chunks.
+const CHUNKING: [Option<ChunkerParams>; 5] = [
+    None,
+    Some(ChunkerParams::Kib16),
+    Some(ChunkerParams::Kib16),
+    Some(ChunkerParams::Kib32),
+    Some(ChunkerParams::Kib64),
+];
 
 /// Names that tags have at most.
 const TAGS: u64 = 12;
@@ -51,6 +61,7 @@ pub(crate) fn options(seed: u64, round: u64) -> Options {
         checkpoint_bytes: roll(&[1 << 18, 1 << 20, 8 << 20, 256 << 20], &mut random),
         checkpoint_rows: count(roll(&[4, 32, 512, 32_768], &mut random)),
         reserve_bytes: 0,
+        chunking: random.pick(&CHUNKING).copied().flatten(),
     }
 }
 
