@@ -43,7 +43,7 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "crash",
-        about: "the power fails while the store works, in thousands of ways",
+        about: "the power fails while the store works, in thousands of ways, and some real ones",
         run: crash::smoke,
     },
     Job {

@@ -146,7 +146,7 @@ pub(crate) const LAYERS: &[Layer] = &[
 pub(crate) const RUNTIMES: &[&str] = &["async-std", "futures-executor", "mio", "smol", "tokio"];
 
 /// Packages of the workspace that stand beside the layers and may use all of them.
-pub(crate) const BESIDE: &[&str] = &["samara-benches", "xtask"];
+pub(crate) const BESIDE: &[&str] = &["samara-benches", "samara-crash", "xtask"];
 
 /// The layer of a crate.
 pub(crate) fn layer(name: &str) -> Option<&'static Layer> {

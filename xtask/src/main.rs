@@ -56,6 +56,11 @@ usage: cargo xtask COMMAND [OPTIONS]
   crash [enumerate] [--points N]
                                 the power fails in so many ways (default 100,000) while the store works
   crash replay POINT            one of them again, as a failure named it
+  crash powercut [--on fuse|ext4|xfs|all] [--cuts N] [--seed S]
+                                real power cuts (default 300 each) of a process that uses a store: on a FUSE file
+                                system that forgets; on ext4 and XFS over a log of blocks, which needs root
+  crash kill [--rounds N] [--seed S]
+                                kill -9 in so many rounds (default 100), each with other options
   fuzz [run] [TARGET...] [--seconds N] [--jobs N] [--sanitizer NAME]
                                 fuzz all targets, or some, N seconds each (default 60), N at a time
   fuzz list | replay [TARGET...] | seed [TARGET...]

@@ -18,11 +18,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod create;
 mod mem;
 #[cfg(unix)]
 mod os;
 mod path;
 
+pub(crate) use create::{create_dir, missing, sync_way};
 pub use mem::{Fault, MemDisk};
 #[cfg(unix)]
 pub use os::OsDisk;
@@ -125,12 +127,17 @@ pub trait Dir: Send + Sync + Debug {
     fn sync_names(&self, rel: &[u8]) -> io::Result<()>;
 
     /// Makes everything written to this directory's file system durable, data and names. For many
-    /// small files this costs less than syncing each.
+    /// small files this costs less than syncing each. To be believed only if
+    /// [`syncs_whole`](Self::syncs_whole) says so.
     ///
     /// # Errors
     ///
     /// Whatever the system reports.
     fn sync_all(&self) -> io::Result<()>;
+
+    /// Whether [`sync_all`](Self::sync_all) is known to reach the medium. Some file systems take the
+    /// call, do nothing and report success.
+    fn syncs_whole(&self) -> bool;
 
     /// Bytes that may still be written to this directory's file system.
     ///
@@ -194,13 +201,20 @@ pub trait File: Send + Sync + Debug {
     /// Whatever the system reports.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Makes the file's bytes and length durable (`fdatasync`).
+    /// Makes the file's bytes and length durable (`fdatasync`). Mode and time may stay behind.
     ///
     /// # Errors
     ///
     /// Whatever the system reports. After a failure nothing is known about what was written since
     /// the last success, and trying again proves nothing.
     fn sync(&self) -> io::Result<()>;
+
+    /// Makes the file's bytes, length, mode and time durable (`fsync`).
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync).
+    fn sync_with_meta(&self) -> io::Result<()>;
 
     /// Gives back the space of a range, which then reads as zeros. The length stays.
     ///

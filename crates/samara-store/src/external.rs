@@ -10,7 +10,7 @@ use samara_tree::{OutboardBuilder, Tree};
 
 use crate::{
     BlobStat, Store, Target,
-    disk::{File, Meta, Open, check_rel, join, parent},
+    disk::{File, Meta, Open, check_rel, create_dir, join, parent, sync_way},
     error::{PublishError, ShareError, StoreError, failed},
     index::Table,
     inner::{Inner, ancestors, is_missing, locked},
@@ -62,9 +62,10 @@ impl Store {
             // knows the directory again.
             inner.checkpoint()?;
         }
-        let dir = inner.disk.open_dir(&path, !exists).map_err(failed("open", &path))?;
-        if !exists {
-            inner.disk.sync_parent(&path).map_err(failed("sync", &path))?;
+        let dir = create_dir(&*inner.disk, &path).map_err(failed("open", &path))?;
+        if known {
+            // Whoever created it may have died before it was durable.
+            sync_way(&*inner.disk, &path, &[]).map_err(failed("sync", &path))?;
         }
         locked(&inner.roots).opened(root, dir);
         Ok(root)

@@ -21,6 +21,7 @@ use crate::{
     disk::{Dir, Disk, File, Lock, Open, join, parent},
     error::{StoreError, failed},
     index::{Batch, Index, Overlay, Row, Table},
+    new_file::NewSmall,
     partial::Partial,
     reader::ReaderCache,
     roots::Roots,
@@ -93,6 +94,8 @@ pub(crate) struct Work {
     files: Vec<NewFile>,
     /// Small ones among them.
     small_files: usize,
+    /// Names of files that were synced by themselves.
+    names: BTreeSet<(RootId, Box<[u8]>)>,
     /// Roots with so many new small files that their file systems are synced as a whole.
     whole: BTreeSet<RootId>,
     /// Blobs whose files in `partial/` go once the batch is committed.
@@ -136,12 +139,18 @@ impl Pending {
 impl Work {
     /// Has a new small external file synced by the next checkpoint: by its handle while there are
     /// few, else with its whole file system.
-    pub(crate) fn sync_small(&mut self, file: Arc<dyn File>, root: RootId, rel: &[u8]) {
-        if self.small_files >= SMALL_FILES_MAX {
-            self.whole.insert(root);
-        } else {
-            self.small_files += 1;
-            self.files.push((file, root, rel.into()));
+    pub(crate) fn sync_small(&mut self, file: NewSmall, root: RootId, rel: &[u8]) {
+        match file {
+            NewSmall::Synced => {
+                self.names.extend(ancestors(rel).map(|dir| (root, dir.into())));
+            }
+            NewSmall::Unsynced(_) if self.small_files >= SMALL_FILES_MAX => {
+                self.whole.insert(root);
+            }
+            NewSmall::Unsynced(file) => {
+                self.small_files += 1;
+                self.files.push((file, root, rel.into()));
+            }
         }
     }
 
@@ -222,6 +231,11 @@ impl Inner {
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         locked(&self.writer)
+    }
+
+    /// After a failed sync everything is refused.
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
     }
 
     /// Refuses everything after a failed sync.
@@ -395,7 +409,7 @@ impl Inner {
         self.unsynced_bytes.store(0, Ordering::Relaxed);
         //= rfcs/0009-store.md#store-6
         //# After a failed sync or index commit a store MUST refuse all further operations until it is opened again.
-        self.write_down().inspect_err(|_| self.poisoned.store(true, Ordering::Release))
+        self.write_down().inspect_err(|_| self.poison())
     }
 
     /// The part of a checkpoint that must not fail.
@@ -488,10 +502,13 @@ impl Inner {
             }
         }
         // A directory on the way may be new as well.
-        let mut names = BTreeSet::new();
+        let mut names: BTreeSet<(RootId, &[u8])> =
+            work.names.iter().map(|(root, dir)| (*root, &**dir)).collect();
         for (file, root, rel) in work.files.iter().filter(|(_, root, _)| !work.whole.contains(root))
         {
-            let synced = file.sync();
+            //= rfcs/0009-store.md#store-60
+            //# A store MUST make the time of last change of a file that it received durable before it acknowledges the blob.
+            let synced = file.sync_with_meta();
             synced
                 .map_err(|error| StoreError::io("sync", self.external_path(*root, rel), error))?;
             names.extend(ancestors(rel).map(|dir| (*root, dir)));
@@ -515,7 +532,7 @@ impl Inner {
     }
 
     /// The directory of a root, unless it is gone.
-    fn root_if_there(&self, root: RootId) -> Result<Option<Arc<dyn Dir>>, StoreError> {
+    pub(crate) fn root_if_there(&self, root: RootId) -> Result<Option<Arc<dyn Dir>>, StoreError> {
         match self.root_dir(root) {
             Ok(dir) => Ok(Some(dir)),
             Err(StoreError::Io { source, .. }) if is_missing(&source) => Ok(None),

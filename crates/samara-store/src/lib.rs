@@ -99,6 +99,7 @@ mod journal;
 mod limits;
 mod map;
 mod mend;
+mod new_file;
 mod open;
 mod outboard;
 mod pack;

@@ -13,7 +13,7 @@ use samara_tree::{Tree, Verifier};
 use crate::{
     Options, Store,
     cvs::Cvs,
-    disk::{Dir, Disk, Lock, LockOutcome, Open, join},
+    disk::{Dir, Disk, Lock, LockOutcome, Open, join, missing, sync_way},
     error::{OpenError, StoreError, failed},
     external::rename_root,
     index::{Batch, FORMAT_VERSION, INDEX_FILE, Index, IndexOpenError, Table},
@@ -76,15 +76,16 @@ impl Store {
     /// [`OpenError`].
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let options = options.checked()?;
-        let existed = disk.exists(dir).map_err(|error| unwritable(dir, error))?;
+        let created = missing(&*disk, dir).map_err(|error| unwritable(dir, error))?;
         let handle = disk.open_dir(dir, true).map_err(|error| unwritable(dir, error))?;
         let lock = take_lock(&*handle, dir)?;
         for name in [SEGMENTS_DIR, PARTIAL_DIR] {
             handle.make_dirs(name).map_err(|error| unwritable(dir, error))?;
         }
         handle.sync_names(b"").map_err(failed("sync", dir))?;
-        if !existed {
-            disk.sync_parent(dir).map_err(failed("sync", dir))?;
+        // Nothing is acknowledged before there is an index.
+        if handle.stat(INDEX_FILE).map_err(failed("look at", dir))?.is_none() {
+            sync_way(&*disk, dir, &created).map_err(failed("sync", dir))?;
         }
         let (index, created) = open_index(&*handle, &options)?;
         let mut recovery = Recovery { created, ..Recovery::default() };

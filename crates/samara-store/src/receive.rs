@@ -227,6 +227,12 @@ fn complete(inner: &Inner, partial: &Partial, state: &State) -> Result<(), Store
         }
         _ => whole_record(inner, id, size)?.map_or(Place::Extents, Place::Record),
     };
+    let new_small = match (&partial.file, partial.destination()) {
+        (Some(file), Some((root, rel))) if size <= GroupLog2::MAX.bytes() => {
+            Some(inner.new_small(root, rel, Arc::clone(file))?)
+        }
+        _ => None,
+    };
     let old = inner.blob_row(id)?;
     let mut pending = inner.pending();
     // What a file that changed since has left behind.
@@ -250,10 +256,9 @@ fn complete(inner: &Inner, partial: &Partial, state: &State) -> Result<(), Store
         pending.work.cleanup.push(id);
     }
     if let (Some(file), Some((root, rel))) = (&partial.file, partial.destination()) {
-        if size > GroupLog2::MAX.bytes() {
-            pending.work.sync_large(Arc::clone(file), root, rel);
-        } else {
-            pending.work.sync_small(Arc::clone(file), root, rel);
+        match new_small {
+            Some(new_small) => pending.work.sync_small(new_small, root, rel),
+            None => pending.work.sync_large(Arc::clone(file), root, rel),
         }
     }
     Ok(())

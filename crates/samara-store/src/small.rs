@@ -12,6 +12,7 @@ use crate::{
     index::Table,
     inner::{Inner, locked},
     limits::PLACES_MAX,
+    new_file::NewSmall,
     receive::{nanos, stamp},
     record::Kind,
     row::{BlobRow, External, Outboard, Place, RootId},
@@ -128,6 +129,7 @@ impl Inner {
         let meta = file.meta().map_err(fail("stat"))?;
         self.drop_partial(id)?;
         let external = External { root, rel: rel.into(), stamp: stamp(&meta), stale: false };
+        let file = self.new_small(root, rel, file)?;
         self.add_place(id, data.len() as u64, external, None, Some(file))?;
         self.wrote(data.len() as u64);
         Ok(())
@@ -178,7 +180,7 @@ impl Inner {
         size: u64,
         external: External,
         outboard: Option<Outboard>,
-        written: Option<Arc<dyn File>>,
+        written: Option<NewSmall>,
     ) -> Result<(), StoreError> {
         let mut loosened = None;
         let old = match self.blob_row(id)? {

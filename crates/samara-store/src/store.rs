@@ -6,7 +6,7 @@ use samara_tree::Tree;
 
 use crate::{
     BlobReader, Recovery,
-    disk::{Open, join, name},
+    disk::{Open, create_dir, join, name},
     error::{ExportError, ReadError, ReceiveError, StoreError, failed},
     index::Table,
     inner::{Inner, locked},
@@ -504,7 +504,7 @@ impl Store {
             return Err(ExportError::NotHeld);
         }
         let parent = path.parent().unwrap_or_else(|| Path::new("/"));
-        let dir = inner.disk.open_dir(parent, true).map_err(failed("open", parent))?;
+        let dir = create_dir(&*inner.disk, parent).map_err(failed("open", parent))?;
         let file_name = path.file_name().map(|name| name.as_encoded_bytes().to_vec());
         let final_name = file_name.ok_or_else(|| ExportError::Exists { path: path.clone() })?;
         let temporary =

@@ -27,7 +27,8 @@ pub enum Fault {
 ///
 /// Every file has durable bytes and a list of writes since the last sync; every directory has
 /// durable names and current names. [`crash`](Self::crash) goes back to what is durable. The model
-/// is stricter than most real file systems: syncing a file does not make its name durable.
+/// is stricter than most real file systems: syncing a file does not make its name durable, and
+/// [`File::sync`] makes neither its mode nor its time durable.
 #[derive(Clone, Debug)]
 pub struct MemDisk {
     state: Arc<Mutex<State>>,
@@ -46,6 +47,8 @@ struct State {
     full: bool,
     capacity: u64,
     read_fault: bool,
+    /// As some file systems do, a sync of the whole does nothing, and reports no error.
+    ignores_sync_all: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -61,8 +64,28 @@ struct Content {
     unsynced: Vec<Change>,
     /// What can't be read.
     bad: Option<Range<u64>>,
+    attributes: Attributes,
+    durable_attributes: Attributes,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Attributes {
     mode: u32,
     mtime_ns: i64,
+}
+
+impl Content {
+    /// As `fdatasync`.
+    fn sync(&mut self) {
+        self.durable.clone_from(&self.now);
+        self.unsynced.clear();
+    }
+
+    /// As `fsync`.
+    fn sync_with_meta(&mut self) {
+        self.sync();
+        self.durable_attributes = self.attributes;
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -182,13 +205,18 @@ impl MemDisk {
         }
         if let Some(Node::File(content)) = state.nodes.get_mut(&node) {
             content.now = data.to_vec();
-            content.durable = data.to_vec();
-            content.unsynced.clear();
-            if touch || content.mtime_ns == 0 {
-                content.mtime_ns = now;
+            if touch || content.attributes.mtime_ns == 0 {
+                content.attributes.mtime_ns = now;
             }
+            content.sync_with_meta();
         }
         Ok(())
+    }
+
+    /// From now on a sync of the whole file system does nothing and succeeds, and the disk says so
+    /// ([`Dir::syncs_whole`]): as FUSE does.
+    pub fn ignore_sync_all(&self) {
+        self.lock().ignores_sync_all = true;
     }
 
     /// The paths of all files, sorted. For tests.
@@ -443,7 +471,9 @@ impl Dir for MemDir {
                     return Err(io::ErrorKind::StorageFull.into());
                 }
                 let mtime_ns = state.ticks * 1_000_000;
-                let content = Content { mode, mtime_ns, ..Content::default() };
+                let attributes = Attributes { mode, mtime_ns };
+                let content =
+                    Content { attributes, durable_attributes: attributes, ..Content::default() };
                 state.create(dir, name(rel), Node::File(content))?
             }
             (Err(error), _) => return Err(error),
@@ -535,16 +565,20 @@ impl Dir for MemDir {
     fn sync_all(&self) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.change()?;
+        if state.ignores_sync_all {
+            return Ok(());
+        }
         for node in state.nodes.values_mut() {
             match node {
                 Node::Dir { now, durable } => durable.clone_from(now),
-                Node::File(content) => {
-                    content.durable.clone_from(&content.now);
-                    content.unsynced.clear();
-                }
+                Node::File(content) => content.sync_with_meta(),
             }
         }
         Ok(())
+    }
+
+    fn syncs_whole(&self) -> bool {
+        !self.disk.lock().ignores_sync_all
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -588,10 +622,10 @@ impl State {
                 regular: true,
                 directory: false,
                 size: content.now.len() as u64,
-                mtime_ns: content.mtime_ns,
+                mtime_ns: content.attributes.mtime_ns,
                 inode: node,
                 device: 1,
-                mode: content.mode,
+                mode: content.attributes.mode,
             },
         })
     }
@@ -632,7 +666,7 @@ impl File for MemFile {
         let content = state.content(self.node)?;
         put(&mut content.now, at, data);
         content.unsynced.push(Change::Write { at, data: data.to_vec() });
-        content.mtime_ns = mtime_ns;
+        content.attributes.mtime_ns = mtime_ns;
         Ok(())
     }
 
@@ -652,16 +686,21 @@ impl File for MemFile {
         let content = state.content(self.node)?;
         set_len(&mut content.now, len);
         content.unsynced.push(Change::Len(len));
-        content.mtime_ns = mtime_ns;
+        content.attributes.mtime_ns = mtime_ns;
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.change()?;
-        let content = state.content(self.node)?;
-        content.durable.clone_from(&content.now);
-        content.unsynced.clear();
+        state.content(self.node)?.sync();
+        Ok(())
+    }
+
+    fn sync_with_meta(&self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.change()?;
+        state.content(self.node)?.sync_with_meta();
         Ok(())
     }
 
@@ -682,14 +721,14 @@ impl File for MemFile {
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.change()?;
-        state.content(self.node)?.mode = mode;
+        state.content(self.node)?.attributes.mode = mode;
         Ok(())
     }
 
     fn set_mtime(&self, mtime_ns: i64) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.change()?;
-        state.content(self.node)?.mtime_ns = mtime_ns;
+        state.content(self.node)?.attributes.mtime_ns = mtime_ns;
         Ok(())
     }
 }

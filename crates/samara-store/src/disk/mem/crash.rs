@@ -61,7 +61,8 @@ impl MemDisk {
     }
 }
 
-/// Which changes survive.
+/// Which changes survive. Of two ways in which a file's mode and time may come out of it, a subset
+/// takes the worse one.
 enum Fate {
     Chance(Coin),
     /// The next one by the lowest bit.
@@ -124,5 +125,12 @@ impl Content {
             }
         }
         self.now.clone_from(&self.durable);
+        if self.attributes != self.durable_attributes
+            && let Fate::Chance(coin) = fate
+            && coin.toss()
+        {
+            self.durable_attributes = self.attributes;
+        }
+        self.attributes = self.durable_attributes;
     }
 }
