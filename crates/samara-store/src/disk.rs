@@ -23,7 +23,7 @@ mod mem;
 mod os;
 mod path;
 
-pub use mem::{Fault, MemDisk};
+pub use mem::{Call, Fault, MemDisk};
 #[cfg(unix)]
 pub use os::OsDisk;
 pub use path::{PathError, REL_PATH_MAX, check_rel};
