@@ -151,9 +151,8 @@ impl Inner {
             //= rfcs/0009-store.md#store-32
             //# A store MUST compare the bytes of a chunk with those that it has before it counts the chunk as stored already.
             buffer.resize(HEADER_LEN + row.stored as usize, 0);
-            let file = self.segment(extent.loc, buffer.len() as u64);
             // What can't be read is no reason not to store it again.
-            let read = file.ok().and_then(|file| file.read_at(buffer, row.loc.offset.into()).ok());
+            let read = self.read_record(extent.loc, buffer).ok();
             let (header, payload) = buffer.split_at_checked(HEADER_LEN).unwrap_or_default();
             let is_read = read == Some(HEADER_LEN + payload.len());
             match Header::decode(header, row.loc.segment) {

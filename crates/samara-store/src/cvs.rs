@@ -11,7 +11,7 @@ use crate::{
     inner::Inner,
     journal::Journal,
     outboard::{ReadValues, StoredOutboard, cvs_of},
-    partial::{PARTIAL_DIR, partial_path},
+    partial::partial_path,
 };
 
 /// Outboards of up to this many values are kept in memory and in the index; longer ones have files.
@@ -56,9 +56,7 @@ impl Cvs {
             }
             file.write_at(&header, 0).map_err(|error| StoreError::io("write", &path, error))?;
         }
-        // Also of files that were there: an earlier call may have failed just before this.
-        let synced = inner.dir.sync_names(PARTIAL_DIR);
-        synced.map_err(|error| StoreError::io("sync", &path, error))?;
+        // Their names are synced by the first checkpoint, before the row that needs them.
         Ok(Self::File { file, journal: Journal::new([even, odd]) })
     }
 

@@ -25,7 +25,7 @@ mod os;
 mod path;
 
 pub(crate) use create::{create_dir, missing, sync_way};
-pub use mem::{Fault, MemDisk};
+pub use mem::{Call, Fault, MemDisk};
 #[cfg(unix)]
 pub use os::OsDisk;
 pub use path::{PathError, REL_PATH_MAX, check_rel};

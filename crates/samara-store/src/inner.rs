@@ -9,7 +9,7 @@ use std::{
     hash::DefaultHasher,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, Weak},
 };
 
 use samara_base::BlobId;
@@ -18,6 +18,7 @@ use crate::{
     Options, Recovery,
     buffer::Buffers,
     chunks::Chunks,
+    commit::Commits,
     disk::{Dir, Disk, File, Lock, Open, join, parent},
     error::{StoreError, failed},
     index::{Batch, Index, Overlay, Row, Table},
@@ -26,7 +27,7 @@ use crate::{
     reader::ReaderCache,
     roots::Roots,
     row::{Extent, RootId, SegmentRow},
-    segment::{Append, SEGMENTS_DIR, SegmentFiles, Writer, pieces},
+    segment::{Append, SEGMENTS_DIR, SegmentFiles, Unwritten, Writer, segment_path},
 };
 use crate::{record::stride, row::Loc};
 
@@ -34,12 +35,10 @@ use crate::{record::stride, row::Loc};
 /// file system is synced at once.
 const SMALL_FILES_MAX: usize = 16;
 
-/// Room that a commit of the index may need. Unit: bytes, and bytes per row.
-const INDEX_ROOM_BASE: u64 = 64 * 1024;
-const INDEX_ROOM_ROW: u64 = 512;
-
 /// Locks for creating files, by directory.
 const CREATING: usize = 16;
+
+pub(crate) use crate::sync::locked;
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -48,18 +47,20 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) recovery: OnceLock<Recovery>,
     pub(crate) index: Index,
-    /// Lock order: `checkpoint` or `partials`, a partial's state, `writer`, `pending`; `creating`, then
-    /// `roots`; the others are leaves.
-    checkpoint: Mutex<()>,
+    /// Lock order: `partials`, a partial's state, `writer`, `pending`; `creating`, then `roots`; the
+    /// others are leaves. None is held while something is synced.
+    pub(crate) commits: Commits<StoreError>,
     writer: Mutex<Writer>,
+    /// What `writer` has yet to write.
+    pub(crate) unwritten: Arc<Unwritten>,
     pending: Mutex<Pending>,
-    files: Mutex<SegmentFiles>,
+    pub(crate) files: Mutex<SegmentFiles>,
     pub(crate) roots: Mutex<Roots>,
     pub(crate) partials: Mutex<BTreeMap<BlobId, Weak<Partial>>>,
     pub(crate) readers: Mutex<ReaderCache>,
-    poisoned: AtomicBool,
+    pub(crate) poisoned: AtomicBool,
     /// Bytes written since the last checkpoint.
-    unsynced_bytes: AtomicU64,
+    pub(crate) unsynced_bytes: AtomicU64,
     /// Held while a small file is created in one of the directories that hash to it.
     creating: [Mutex<()>; CREATING],
     /// The next number for something that has no other name: a temporary file, an import.
@@ -107,6 +108,15 @@ pub(crate) struct Work {
 }
 
 impl Pending {
+    /// Whether a checkpoint has taken everything.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Work { batch, files, names, whole, cleanup, freed, live, small_files: _ } = &self.work;
+        let files_taken = files.is_empty() && names.is_empty() && whole.is_empty();
+        let is_taken = batch.is_empty() && files_taken;
+        let is_clean = cleanup.is_empty() && freed.is_empty() && live.is_empty();
+        is_taken && is_clean && self.dirty.is_empty()
+    }
+
     fn lookup(&self, table: Table, key: &[u8]) -> Option<Option<Vec<u8>>> {
         let found = self.work.batch.get(table, key);
         let older = || self.committing.iter().rev().find_map(|batch| batch.get(table, key));
@@ -199,7 +209,7 @@ pub(crate) struct Parts {
 
 impl Inner {
     pub(crate) fn new(parts: Parts) -> Self {
-        let files = SegmentFiles::new(Arc::clone(&parts.dir));
+        let files = SegmentFiles::default();
         let work = Work { batch: parts.batch, ..Work::default() };
         let pending = Pending { work, ..Pending::default() };
         Self {
@@ -208,7 +218,8 @@ impl Inner {
             options: parts.options,
             recovery: OnceLock::new(),
             index: parts.index,
-            checkpoint: Mutex::new(()),
+            commits: Commits::new(StoreError::Poisoned),
+            unwritten: parts.writer.unwritten(),
             writer: Mutex::new(parts.writer),
             pending: Mutex::new(pending),
             files: Mutex::new(files),
@@ -345,43 +356,6 @@ impl Inner {
         Ok(())
     }
 
-    /// The file of a segment, for reading a record of it.
-    pub(crate) fn segment(&self, loc: Loc, len: u64) -> Result<Arc<dyn File>, StoreError> {
-        {
-            let mut writer = self.writer();
-            if writer.is_buffered(loc, len) {
-                writer.flush()?;
-            }
-        }
-        locked(&self.files).get(loc.segment)
-    }
-
-    /// Reads the part `from..from + buf.len()` of an extent's bytes. Returns whether all of it was
-    /// there; what was not reads as zeros.
-    pub(crate) fn read_extent(
-        &self,
-        extent: &Extent,
-        from: u64,
-        buf: &mut [u8],
-    ) -> Result<bool, StoreError> {
-        let len = u64::try_from(extent_bytes(extent)).unwrap_or_default();
-        let file = self.segment(extent.loc, len)?;
-        let mut rest = buf;
-        let mut whole = true;
-        let to = from + rest.len() as u64;
-        for (offset, len) in pieces(extent, from, to) {
-            let (piece, tail) = rest.split_at_mut(len.min(rest.len()));
-            let path = || join(self.dir.path(), &crate::segment::segment_path(extent.loc.segment));
-            let found = file.read_at(piece, offset);
-            let found = found.map_err(|error| StoreError::io("read", path(), error))?;
-            // What is cut off fails to verify like any other damage.
-            whole &= found == piece.len();
-            piece.get_mut(found..).unwrap_or_default().fill(0);
-            rest = tail;
-        }
-        Ok(whole)
-    }
-
     /// A checkpoint if enough is waiting for one. Call without any lock held.
     pub(crate) fn maybe_checkpoint(&self) -> Result<(), StoreError> {
         if self.is_due(1) { self.checkpoint() } else { Ok(()) }
@@ -394,46 +368,32 @@ impl Inner {
             || self.pending().work.batch.len() >= checkpoint_rows / part as usize
     }
 
-    /// Makes durable what was done so far: payload, then index, then acknowledge.
-    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = locked(&self.checkpoint);
-        self.alive()?;
-        // Nothing was taken yet, so for lack of space here the caller may simply come again.
-        self.writer().flush()?;
-        let rows = self.pending().work.batch.len() as u64;
-        let free = self.dir.free_bytes().map_err(failed("measure", self.dir.path()))?;
-        let needed = INDEX_ROOM_BASE.saturating_add(rows.saturating_mul(INDEX_ROOM_ROW));
-        if free < needed && rows > 0 {
-            return Err(StoreError::NoSpace { needed, free });
-        }
-        self.unsynced_bytes.store(0, Ordering::Relaxed);
-        //= rfcs/0009-store.md#store-6
-        //# After a failed sync or index commit a store MUST refuse all further operations until it is opened again.
-        self.write_down().inspect_err(|_| self.poison())
-    }
-
     /// The part of a checkpoint that must not fail.
-    fn write_down(&self) -> Result<(), StoreError> {
+    pub(crate) fn write_down(&self) -> Result<(), StoreError> {
         // Snapshots first: all that they hold is in files, or in the batch that is taken later.
         let dirty = core::mem::take(&mut self.pending().dirty);
         let mut snapshots = Vec::new();
         for (id, partial) in &dirty {
             snapshots.extend(partial.snapshot().map(|row| (*id, row)));
         }
-        let (mut work, segments, batch) = {
+        let (mut work, segments, named, batch) = {
             let mut writer = self.writer();
             writer.flush()?;
+            let named = writer.take_named();
             let mut pending = self.pending();
             let mut work = core::mem::take(&mut pending.work);
             let batch = Arc::new(core::mem::take(&mut work.batch));
             pending.committing.push(Arc::clone(&batch));
-            (work, writer.take_unsynced(), batch)
+            (work, writer.take_unsynced(), named, batch)
         };
         let staged = Arc::new(self.stage(&mut work, &batch, snapshots, &dirty, &segments)?);
         self.pending().committing.push(Arc::clone(&staged));
+        //= rfcs/0009-store.md#store-55
+        //# A store MUST NOT hold up a put or a read while a checkpoint syncs, unless as much waits for the next one as makes one due.
+        // No lock is held from here on, but for moments.
         //= rfcs/0009-store.md#store-4
         //# A store MUST make a payload durable before it commits an index row that points to it.
-        self.sync(&work, &segments, &dirty)?;
+        self.sync(&work, &segments, named, &dirty)?;
         if !batch.is_empty() || !staged.is_empty() {
             self.index.commit(&[&*batch, &*staged])?;
         }
@@ -488,10 +448,16 @@ impl Inner {
         &self,
         work: &Work,
         segments: &crate::segment::Unsynced,
+        named: bool,
         dirty: &BTreeMap<BlobId, Arc<Partial>>,
     ) -> Result<(), StoreError> {
         for (file, _) in segments.values() {
             file.sync().map_err(failed("sync", self.dir.path()))?;
+        }
+        //= rfcs/0009-store.md#store-56
+        //# A store MUST make the name of a segment durable before it commits an index row that points into the segment.
+        if named {
+            self.dir.sync_names(SEGMENTS_DIR).map_err(failed("sync", self.dir.path()))?;
         }
         for partial in dirty.values() {
             partial.sync(self)?;
@@ -557,7 +523,7 @@ impl Inner {
         }
         for extent in &work.freed {
             let len = u64::try_from(extent_bytes(extent)).unwrap_or_default();
-            if let Ok(file) = self.segment(extent.loc, len) {
+            if let Ok(file) = self.segment(extent.loc.segment) {
                 let _ = file.punch(u64::from(extent.loc.offset), len);
             }
         }
@@ -569,7 +535,7 @@ impl Inner {
             let row = row.ok().flatten().and_then(|row| SegmentRow::decode(&row));
             if row.is_some_and(|row| row.live == 0) {
                 locked(&self.files).forget(number);
-                if self.dir.remove(&crate::segment::segment_path(number)).is_ok() {
+                if self.dir.remove(&segment_path(number)).is_ok() {
                     removed.push(number);
                 }
             }
@@ -626,12 +592,6 @@ impl Inner {
 /// The directories on the way to a file, below a root: the nearest first, the root (`b""`) last.
 pub(crate) fn ancestors(rel: &[u8]) -> impl Iterator<Item = &[u8]> {
     core::iter::successors(Some(parent(rel)), |dir| (!dir.is_empty()).then(|| parent(dir)))
-}
-
-/// Locks a mutex. A panic of another thread leaves nothing half-done that matters: every invariant
-/// is re-established from the disk at open, and no lock is held over a callback.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an error means that there is no such file.

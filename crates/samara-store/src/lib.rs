@@ -12,6 +12,7 @@
 //!   complete and of partial blobs.
 //! - [`Store::rebuild_index`] makes a lost or damaged index again from the segments, and
 //!   [`Store::audit`] says whether the index agrees with itself.
+//! - [`Store::commit`] waits until what was written is durable; threads that commit share the syncs.
 //! - [`Store::publish_file`] and [`Store::publish_root`] move what was received to its final name.
 //!
 //! It is *not* a transfer, a cache with a policy, or a file system: it knows no peers, deletes nothing
@@ -82,11 +83,13 @@
 mod audit;
 mod buffer;
 mod chunks;
+mod commit;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod conformance;
 mod cvs;
 pub mod disk;
+mod durability;
 mod error;
 mod external;
 #[cfg(any(fuzzing, feature = "fuzzing", test))]
@@ -116,8 +119,10 @@ mod row;
 mod segment;
 mod small;
 mod store;
+mod sync;
 
 pub use audit::Audit;
+pub use durability::Durability;
 pub use error::{
     ExportError, FinishError, ImportError, IngestError, OpenError, PublishError, ReadError,
     ReceiveError, ShareError, StoreError,

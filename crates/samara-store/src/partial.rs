@@ -11,7 +11,7 @@ use samara_tree::{Cv, Tree, Verified, Verifier};
 
 use crate::{
     cvs::{Cvs, Overlaid},
-    disk::{Dir, File},
+    disk::{Dir, File, join},
     error::{IngestError, StoreError},
     index::Table,
     inner::{Inner, ancestors, locked},
@@ -51,7 +51,7 @@ pub(crate) struct Partial {
     pub(crate) file: Option<Arc<dyn File>>,
     /// The blob is complete but for damaged groups, which are fetched again.
     pub(crate) heals: bool,
-    /// The destination's name is durable.
+    /// The names of the destination and of the files in `partial/` are durable.
     named: AtomicBool,
     state: Mutex<State>,
 }
@@ -344,19 +344,25 @@ impl Partial {
             Cvs::File { file, .. } => Some(Arc::clone(file)),
             _ => None,
         };
+        let named = self.named.load(Ordering::Relaxed);
         if let Some(cvs) = cvs {
-            cvs.sync().map_err(|error| StoreError::io("sync", inner.dir.path(), error))?;
+            let fail = |error| StoreError::io("sync", join(inner.dir.path(), PARTIAL_DIR), error);
+            cvs.sync().map_err(fail)?;
+            // Also of files that were there: an earlier process may have died before this.
+            if !named {
+                inner.dir.sync_names(PARTIAL_DIR).map_err(fail)?;
+            }
         }
         if let (Some(file), Some((root, rel))) = (&self.file, self.destination()) {
             let fail = |error| StoreError::io("sync", inner.external_path(root, rel), error);
             file.sync().map_err(fail)?;
-            if !self.named.load(Ordering::Relaxed) {
+            if !named {
                 for changed in ancestors(rel) {
                     inner.sync_names(root, changed)?;
                 }
-                self.named.store(true, Ordering::Relaxed);
             }
         }
+        self.named.store(true, Ordering::Relaxed);
         Ok(())
     }
 

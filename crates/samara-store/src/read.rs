@@ -1,22 +1,81 @@
 //! Reading from where bytes are, and keeping account of damage.
 
 use core::ops::Range;
+use std::sync::Arc;
 
 use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet};
 use samara_tree::Tree;
 
 use crate::{
     buffer::Buffer,
+    disk::{File, Open, join},
     error::{ReadError, StoreError},
     index::Table,
     inner::{Inner, locked},
     outboard::{OutboardWriter, whole},
     partial::index,
     reader::{Complete, Source, TRIES_MAX},
-    row::{BlobRow, Extent, External, Holds, Place},
+    row::{BlobRow, Extent, External, Holds, Loc, Place},
+    segment::{pieces, segment_path},
 };
 
 impl Inner {
+    /// The file of a segment. What the writer has yet to write is not in it.
+    pub(crate) fn segment(&self, number: u32) -> Result<Arc<dyn File>, StoreError> {
+        if let Some(file) = locked(&self.files).get(number) {
+            return Ok(file);
+        }
+        // Without the lock: others read meanwhile. Two who open the same file are no harm.
+        let file = self.open_own(&segment_path(number), Open::Write)?;
+        locked(&self.files).put(number, &file);
+        Ok(file)
+    }
+
+    /// Reads from the beginning of a record, header included. Returns the bytes read.
+    pub(crate) fn read_record(&self, loc: Loc, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.read_segment(&*self.segment(loc.segment)?, loc.segment, loc.offset.into(), buf)
+    }
+
+    /// Reads bytes of one record, from its segment's file or from what has yet to be written there.
+    fn read_segment(
+        &self,
+        file: &dyn File,
+        number: u32,
+        at: u64,
+        buf: &mut [u8],
+    ) -> Result<usize, StoreError> {
+        // In memory first: what leaves it is in the file by then.
+        if self.unwritten.read(number, at, buf) {
+            return Ok(buf.len());
+        }
+        let path = || join(self.dir.path(), &segment_path(number));
+        file.read_at(buf, at).map_err(|error| StoreError::io("read", path(), error))
+    }
+
+    /// Reads the part `from..from + buf.len()` of an extent's bytes. Returns whether all of it was
+    /// there; what was not reads as zeros.
+    pub(crate) fn read_extent(
+        &self,
+        extent: &Extent,
+        from: u64,
+        buf: &mut [u8],
+    ) -> Result<bool, StoreError> {
+        let number = extent.loc.segment;
+        let file = self.segment(number)?;
+        let mut rest = buf;
+        let mut whole = true;
+        let to = from + rest.len() as u64;
+        for (offset, len) in pieces(extent, from, to) {
+            let (piece, tail) = rest.split_at_mut(len.min(rest.len()));
+            rest = tail;
+            let found = self.read_segment(&*file, number, offset, piece)?;
+            // What is cut off fails to verify like any other damage.
+            whole &= found == piece.len();
+            piece.get_mut(found..).unwrap_or_default().fill(0);
+        }
+        Ok(whole)
+    }
+
     /// The row of a complete blob.
     pub(crate) fn blob_row(&self, id: BlobId) -> Result<Option<BlobRow>, StoreError> {
         let Some(bytes) = self.get(Table::Blobs, id.as_bytes())? else { return Ok(None) };

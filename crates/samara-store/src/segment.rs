@@ -1,5 +1,7 @@
 //! Segment files: appending, reading, scanning. Spec: RFC 0009, section "Segments and records".
 
+mod unwritten;
+
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use samara_base::BlobId;
@@ -7,12 +9,14 @@ use samara_base::BlobId;
 use crate::{
     disk::{Dir, File, Open, join},
     error::{StoreError, failed},
-    limits::{PAYLOAD_MAX, SEGMENT_NUMBER_MAX},
+    limits::{PAYLOAD_MAX, RECORD_ALIGN, SEGMENT_NUMBER_MAX},
     record::{
         HEADER_LEN, Header, Kind, SEGMENT_HEADER_LEN, check_segment_header, segment_header, stride,
     },
     row::{Extent, Loc},
 };
+
+pub(crate) use unwritten::Unwritten;
 
 /// Directory of the segment files.
 pub(crate) const SEGMENTS_DIR: &[u8] = b"segments";
@@ -64,8 +68,12 @@ pub(crate) struct Writer {
     /// Number of the segment that the next roll creates.
     number_next: u32,
     open: Option<OpenSegment>,
+    /// The last bytes of the open segment.
+    unwritten: Arc<Unwritten>,
     /// Segments with bytes that were not synced, for the next checkpoint.
     unsynced: BTreeMap<u32, (Arc<dyn File>, u64)>,
+    /// Segments were created, and their names were not synced.
+    named: bool,
 }
 
 #[derive(Debug)]
@@ -76,7 +84,7 @@ struct OpenSegment {
     /// Where the next record goes.
     end: u64,
     /// The last bytes before `end`, not written yet.
-    buffer: Vec<u8>,
+    buffer: Arc<Unwritten>,
     allocated: u64,
 }
 
@@ -92,11 +100,21 @@ impl Writer {
         number_next: u32,
         last: Option<(u32, Arc<dyn File>, u64)>,
     ) -> Self {
+        let unwritten = Arc::new(Unwritten::default());
         let open = last.filter(|(_, _, end)| *end < segment_bytes).map(|(number, file, end)| {
             let path = join(dir.path(), &segment_path(number));
-            OpenSegment { number, path, file, end, buffer: Vec::new(), allocated: end }
+            unwritten.begin(number, end);
+            let buffer = Arc::clone(&unwritten);
+            OpenSegment { number, path, file, end, buffer, allocated: end }
         });
-        Self { dir, segment_bytes, reserve_bytes, number_next, open, unsynced: BTreeMap::new() }
+        // The process that created the last segments may have died before it synced their names.
+        let (unsynced, named) = (BTreeMap::new(), true);
+        Self { dir, segment_bytes, reserve_bytes, number_next, open, unwritten, unsynced, named }
+    }
+
+    /// What was appended and is in no file yet, for reading.
+    pub(crate) fn unwritten(&self) -> Arc<Unwritten> {
+        Arc::clone(&self.unwritten)
     }
 
     fn path(&self, number: u32) -> PathBuf {
@@ -184,12 +202,14 @@ impl Writer {
             .open(&segment_path(number), Open::Create { mode: 0o600 })
             .map_err(failed("create", &path))?;
         file.write_at(&segment_header(number), 0).map_err(failed("write", &path))?;
-        // The name must be durable before a row of the index can point into the file.
-        self.dir.sync_names(SEGMENTS_DIR).map_err(failed("sync", &path))?;
+        // Its name is synced by the checkpoint, so that no writer waits for the disk here.
+        self.named = true;
         self.number_next = number.saturating_add(1);
         let end = SEGMENT_HEADER_LEN as u64;
         self.unsynced.insert(number, (Arc::clone(&file), end));
-        Ok(OpenSegment { number, path, file, end, buffer: Vec::new(), allocated: end })
+        self.unwritten.begin(number, end);
+        let buffer = Arc::clone(&self.unwritten);
+        Ok(OpenSegment { number, path, file, end, buffer, allocated: end })
     }
 
     /// Ends the open segment.
@@ -203,21 +223,18 @@ impl Writer {
     }
 
     /// Writes what is buffered, so that all records can be read from their files.
-    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
-        self.open.as_mut().map_or(Ok(()), OpenSegment::flush)
-    }
-
-    /// Whether a record is still in the buffer.
-    pub(crate) fn is_buffered(&self, loc: Loc, len: u64) -> bool {
-        self.open.as_ref().is_some_and(|open| {
-            open.number == loc.segment
-                && u64::from(loc.offset).saturating_add(len) > open.end - open.buffer.len() as u64
-        })
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.open.as_ref().map_or(Ok(()), OpenSegment::flush)
     }
 
     /// The segments written to since the last call, to be synced. Flush before.
     pub(crate) fn take_unsynced(&mut self) -> Unsynced {
         core::mem::take(&mut self.unsynced)
+    }
+
+    /// Whether segments were created since the last call, whose names are to be synced.
+    pub(crate) const fn take_named(&mut self) -> bool {
+        core::mem::replace(&mut self.named, false)
     }
 
     /// Cuts the preallocation of the open segment off. For an orderly end.
@@ -239,72 +256,59 @@ impl Writer {
 }
 
 impl OpenSegment {
-    fn flush(&mut self) -> Result<(), StoreError> {
-        if !self.buffer.is_empty() {
-            let at = self.end - self.buffer.len() as u64;
-            self.file.write_at(&self.buffer, at).map_err(failed("write", &self.path))?;
-            self.buffer.clear();
-        }
-        Ok(())
+    fn flush(&self) -> Result<(), StoreError> {
+        self.buffer.write_to(&*self.file).map_err(failed("write", &self.path))
     }
 
     /// Puts a record at the end. On failure there is no record, and the next takes its place.
     fn put(&mut self, header: &Header, payload: &[u8]) -> Result<(), StoreError> {
         let (at, buffered) = (self.end, self.buffer.len());
         let end = at + stride(header.payload_len);
-        self.buffer.extend_from_slice(&header.encode());
         if payload.len() < DIRECT_LEN {
-            self.buffer.extend_from_slice(payload);
             self.end = end;
             // Padding: as long as the file and the buffer agree about the end, it is zeros.
-            let start = at - buffered as u64;
-            self.buffer.resize(usize::try_from(end - start).unwrap_or(usize::MAX), 0);
+            self.buffer.push(&[&header.encode(), payload], padding(payload.len()));
             return Ok(());
         }
-        self.end = at + HEADER_LEN as u64;
+        self.buffer.push(&[&header.encode()], 0);
         let written = self.flush().and_then(|()| {
-            self.file.write_at(payload, self.end).map_err(failed("write", &self.path))
+            let payload_at = at + HEADER_LEN as u64;
+            self.file.write_at(payload, payload_at).map_err(failed("write", &self.path))
         });
         if let Err(error) = written {
-            self.end = at;
-            self.buffer.truncate(buffered);
+            self.buffer.cut(at, buffered);
             return Err(error);
         }
         // The padding goes out with what follows; nobody reads it.
-        let padding = end - self.end - payload.len() as u64;
+        self.buffer.skip(payload.len());
+        self.buffer.push(&[], padding(payload.len()));
         self.end = end;
-        self.buffer.resize(usize::try_from(padding).unwrap_or_default(), 0);
         Ok(())
     }
 }
 
+/// Bytes from the end of a payload to the next record.
+fn padding(payload_len: usize) -> usize {
+    payload_len.next_multiple_of(RECORD_ALIGN) - payload_len
+}
+
 /// Segment files opened for reading.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SegmentFiles {
-    dir: Arc<dyn Dir>,
     open: BTreeMap<u32, Arc<dyn File>>,
 }
 
 impl SegmentFiles {
-    pub(crate) fn new(dir: Arc<dyn Dir>) -> Self {
-        Self { dir, open: BTreeMap::new() }
+    pub(crate) fn get(&self, number: u32) -> Option<Arc<dyn File>> {
+        self.open.get(&number).map(Arc::clone)
     }
 
-    pub(crate) fn get(&mut self, number: u32) -> Result<Arc<dyn File>, StoreError> {
-        if let Some(file) = self.open.get(&number) {
-            return Ok(Arc::clone(file));
-        }
-        let path = segment_path(number);
-        let file = self
-            .dir
-            .open(&path, Open::Write)
-            .map_err(failed("open", &join(self.dir.path(), &path)))?;
+    pub(crate) fn put(&mut self, number: u32, file: &Arc<dyn File>) {
         if self.open.len() >= OPEN_FILES_MAX {
             // Old segments are read least.
             self.open.pop_first();
         }
-        self.open.insert(number, Arc::clone(&file));
-        Ok(file)
+        self.open.insert(number, Arc::clone(file));
     }
 
     pub(crate) fn forget(&mut self, number: u32) {

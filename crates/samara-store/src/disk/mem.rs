@@ -1,4 +1,5 @@
 mod crash;
+mod hook;
 
 use core::ops::Range;
 use std::{
@@ -10,6 +11,7 @@ use std::{
 };
 
 use super::{Dir, Disk, File, Lock, LockOutcome, Meta, Open, check_rel, name, parent};
+pub use hook::Call;
 
 /// What goes wrong when a planned fault comes due. See [`MemDisk::fail_after`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,7 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 pub struct MemDisk {
     state: Arc<Mutex<State>>,
+    hook: hook::Hook,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -109,7 +112,7 @@ impl MemDisk {
         let mut state = State { node_next: ROOT + 1, capacity: 1 << 40, ..State::default() };
         let root = Node::Dir { now: BTreeMap::new(), durable: BTreeMap::new() };
         state.nodes.insert(ROOT, root);
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), hook: hook::Hook::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -421,6 +424,7 @@ impl Disk for MemDisk {
     }
 
     fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        self.hook.call(Call::Sync);
         let mut state = self.lock();
         let node = state.find(path.parent().unwrap_or_else(|| Path::new("/")))?;
         state.sync_dir(node)
@@ -557,12 +561,14 @@ impl Dir for MemDir {
     }
 
     fn sync_names(&self, rel: &[u8]) -> io::Result<()> {
+        self.disk.hook.call(Call::Sync);
         let mut state = self.disk.lock();
         let dir = state.walk(self.node, rel)?;
         state.sync_dir(dir)
     }
 
     fn sync_all(&self) -> io::Result<()> {
+        self.disk.hook.call(Call::Sync);
         let mut state = self.disk.lock();
         state.change()?;
         if state.ignores_sync_all {
@@ -656,6 +662,7 @@ impl File for MemFile {
     }
 
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<()> {
+        self.disk.hook.call(Call::Write);
         let mut state = self.disk.lock();
         state.change()?;
         let at = usize::try_from(at).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
@@ -691,6 +698,7 @@ impl File for MemFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.disk.hook.call(Call::Sync);
         let mut state = self.disk.lock();
         state.change()?;
         state.content(self.node)?.sync();

@@ -72,8 +72,7 @@ impl Inner {
 
     fn header(&self, loc: Loc) -> Option<Header> {
         let mut header = [0; HEADER_LEN];
-        let file = self.segment(loc, HEADER_LEN as u64).ok()?;
-        file.read_at(&mut header, loc.offset.into()).ok()?;
+        self.read_record(loc, &mut header).ok()?;
         Header::decode(&header, loc.segment).ok()
     }
 

@@ -169,8 +169,7 @@ impl Inner {
         let mut sizes = BTreeSet::new();
         for (_, extent) in values {
             let mut header = [0; HEADER_LEN];
-            let Ok(file) = self.segment(extent.loc, HEADER_LEN as u64) else { continue };
-            let Ok(_) = file.read_at(&mut header, extent.loc.offset.into()) else { continue };
+            let Ok(_) = self.read_record(extent.loc, &mut header) else { continue };
             if let Ok(header) = Header::decode(&header, extent.loc.segment) {
                 sizes.insert(header.blob_size);
             }

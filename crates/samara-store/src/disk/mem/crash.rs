@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{Change, Content, MemDisk, Node, put, set_len};
+use super::{Change, Content, MemDisk, Node, hook::Hook, put, set_len};
 
 impl MemDisk {
     /// The power fails and comes back. Without a seed everything unsynced is lost. With one, each
@@ -33,7 +33,7 @@ impl MemDisk {
     /// A disk of its own in the same state.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self { state: Arc::new(Mutex::new(self.lock().clone())) }
+        Self { state: Arc::new(Mutex::new(self.lock().clone())), hook: Hook::default() }
     }
 
     fn fail(&self, fate: &mut Fate) {
