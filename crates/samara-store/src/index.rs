@@ -55,12 +55,16 @@ pub(crate) enum Table {
     Maps,
     /// map → nothing: maps that are no blob's.
     Loose,
+    /// id, reason → u64: when the lease ends.
+    Leases,
+    /// id → [`ClassRow`](crate::row::ClassRow): blobs of which more is known than that they are held.
+    Classes,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Meta,
         Self::Blobs,
         Self::Partials,
@@ -74,6 +78,8 @@ impl Table {
         Self::Chunks,
         Self::Maps,
         Self::Loose,
+        Self::Leases,
+        Self::Classes,
     ];
 
     /// The table with a number, for a fuzzer to write to.
@@ -97,6 +103,8 @@ impl Table {
             Self::Chunks => "chunks",
             Self::Maps => "maps",
             Self::Loose => "loose",
+            Self::Leases => "leases",
+            Self::Classes => "classes",
         })
     }
 }

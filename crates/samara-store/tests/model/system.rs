@@ -1,5 +1,6 @@
 //! A store on a disk in memory, and what it is known to hold.
 
+use core::time::Duration;
 use std::{collections::BTreeSet, path::Path};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
@@ -188,7 +189,7 @@ impl System {
     /// The blobs that are gone now.
     fn collect(&mut self) -> BTreeSet<BlobId> {
         let mut gone = self.model.now.loose();
-        let count = self.store().collect(&mut |_| false).unwrap();
+        let count = self.store().collect(Duration::ZERO, &mut |_| false).unwrap();
         // Of some it is not known whether they were complete; the partial ones stay.
         gone.retain(|id| {
             !self.model.now.blobs[id].unsure || self.store().stat(id).unwrap().is_none()
