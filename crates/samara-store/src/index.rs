@@ -532,3 +532,31 @@ impl redb::StorageBackend for Backend {
         self.0.write_at(data, offset)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::disk::{Disk as _, MemDisk};
+
+    #[test]
+    fn a_table_that_an_older_version_did_not_make_is_an_empty_one() {
+        let dir = MemDisk::new().open_dir(Path::new("/store"), true).unwrap();
+        let (index, _) = Index::open(&*dir, 1 << 20).unwrap();
+        let txn = index.db.begin_write().unwrap();
+        for table in [Table::Leases, Table::Classes] {
+            assert!(txn.delete_table(table.definition()).unwrap());
+        }
+        txn.commit().unwrap();
+        drop(index);
+        let (index, is_new) = Index::open(&*dir, 1 << 20).unwrap();
+        assert!(!is_new);
+        assert_eq!(index.get(Table::Leases, b"key").unwrap(), None);
+        assert!(index.rows(Table::Classes, &[], None, 9).unwrap().is_empty());
+        let mut batch = Batch::default();
+        batch.put(Table::Leases, b"key", b"value".to_vec());
+        index.commit(&[&batch]).unwrap();
+        assert_eq!(index.get(Table::Leases, b"key").unwrap().as_deref(), Some(&b"value"[..]));
+    }
+}

@@ -193,6 +193,9 @@ impl Scrub<'_> {
             if !through {
                 break;
             }
+            if end < bytes.end {
+                return Ok(());
+            }
         }
         self.at.next = ALL_OF_IT;
         self.report.blobs += 1;

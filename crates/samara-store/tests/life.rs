@@ -17,7 +17,8 @@ use support::{DIR, Holder, bytes, open, options};
 const HOUR: Duration = Duration::from_hours(1);
 
 fn with_quotas(disk: &MemDisk, quotas: Quotas) -> Store {
-    let options = Options { quotas, ..options() };
+    // What a blob takes is known to the byte.
+    let options = Options { quotas, chunking: None, ..options() };
     Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options).unwrap()
 }
 
@@ -398,12 +399,12 @@ fn a_full_disk_takes_carried_blobs_and_own_ones_only_under_a_quota() {
             let quotas = Quotas { own: own_quota, ..Quotas::default() };
             let options = Options { quotas, reserve_bytes: 8 << 20, ..options() };
             let store = Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options).unwrap();
-            let cached = if carried {
-                carry(&store, bytes(1_000_000, 1), 1)
-            } else {
-                store.put(&bytes(1_000_000, 1)).unwrap()
-            };
             let kept = store.put(&bytes(1_000_000, 2)).unwrap();
+            let cached = if carried {
+                carry(&store, bytes(3_000_000, 1), 1)
+            } else {
+                store.put(&bytes(3_000_000, 1)).unwrap()
+            };
             store.pin(&kept, b"kept").unwrap();
             store.checkpoint().unwrap();
             let free = disk.open_dir(Path::new("/"), false).unwrap().free_bytes().unwrap();
@@ -525,4 +526,37 @@ fn an_index_made_again_has_leases_and_classes() {
     assert_eq!(store.collect(HOUR * 8, &mut |_| false).unwrap(), 1);
     assert!(is_held(&store, &own) && !is_held(&store, &carried));
     assert_eq!(store.held_bytes().carried, 0);
+}
+
+#[test]
+fn chunks_that_others_have_too_stay_and_do_not_count() {
+    for quota in [None, Some(1_200_000)] {
+        let quotas = Quotas { own: quota, ..Quotas::default() };
+        let options = Options { quotas, ..options() };
+        let store = Store::open_on(Arc::new(MemDisk::new()), Path::new(DIR), options).unwrap();
+        let (common, one, two) = (bytes(400_000, 1), bytes(100_000, 2), bytes(200_000, 3));
+        let first = store.put(&[&common[..], &one].concat()).unwrap();
+        let second = store.put(&[&common[..], &two].concat()).unwrap();
+        store.pin(&second, b"kept").unwrap();
+        let list = store.explain_eviction(1, Class::Own, HOUR).unwrap();
+        assert_eq!(list.len(), 1);
+        assert!((100_000..200_000).contains(&list[0].bytes), "{list:?}");
+        if quota.is_none() {
+            let before = store.held_bytes().own;
+            assert_eq!(store.evict(1, Class::Own, HOUR).unwrap(), list);
+            assert_eq!(before - store.held_bytes().own, list[0].bytes);
+        } else {
+            // An import in chunks keeps to the quota, and makes room as well.
+            store.import(&bytes(150_000, 4)[..], &mut |_| ()).unwrap();
+            assert!(store.held_bytes().own <= 1_200_000);
+            let error = store.put(&bytes(610_000, 5)).unwrap_err();
+            assert!(matches!(error, StoreError::NoSpace { quota: Some(1_200_000), .. }), "{error}");
+        }
+        assert!(!is_held(&store, &first));
+        let reader = store.reader(&second).unwrap().unwrap();
+        assert_eq!(reader.read(0..400_000).unwrap(), common);
+        check_counts(&store);
+        let audit = store.audit().unwrap();
+        assert!(audit.is_safe() && audit.unused_bytes == 0, "{audit:?}");
+    }
 }

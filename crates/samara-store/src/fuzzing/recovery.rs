@@ -28,7 +28,7 @@ const SEGMENT: u8 = 13;
 const OUTSIDE: u8 = 14;
 /// Tables that came later: inputs that are there keep their meaning.
 const LATER: u8 = 15;
-const KINDS: u8 = 17;
+const KINDS: u8 = 20;
 
 /// Bytes of all files together; what would be longer is cut off.
 const FILES_LEN_MAX: usize = 4 << 20;
