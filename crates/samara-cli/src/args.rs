@@ -154,6 +154,7 @@ pub(crate) enum Command {
     Cat(cmd::cat::Cat),
     Export(cmd::export::Export),
     Verify(cmd::verify::Verify),
+    Scrub(cmd::scrub::Scrub),
     Id(cmd::id::Id),
     Stat(cmd::stat::Stat),
     Doctor(cmd::doctor::Doctor),

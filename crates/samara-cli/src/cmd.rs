@@ -10,6 +10,7 @@ pub(crate) mod id;
 pub(crate) mod ls;
 pub(crate) mod rebuild_index;
 pub(crate) mod rm;
+pub(crate) mod scrub;
 pub(crate) mod share;
 pub(crate) mod stat;
 pub(crate) mod verify;

@@ -280,7 +280,7 @@ pub(crate) struct Entry {
     pub(crate) target: Option<PathText>,
 }
 
-/// `verify`: a blob whose stored bytes were hashed again.
+/// `verify`, `scrub`: a blob whose stored bytes were hashed again.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename = "verified")]
 pub(crate) struct Verified<'a> {
@@ -292,7 +292,7 @@ pub(crate) struct Verified<'a> {
     pub(crate) message: Option<String>,
 }
 
-/// `verify`: the sum.
+/// `verify`, `scrub`: the sum.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename = "summary")]
 pub(crate) struct Summary {

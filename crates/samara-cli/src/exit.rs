@@ -167,7 +167,8 @@ fn disk_full(needed: u64, free: u64) -> Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::NoSpace { needed, free } => return disk_full(*needed, *free),
+            StoreError::NoSpace { needed, quota: None, free } => return disk_full(*needed, *free),
+            StoreError::NoSpace { quota: Some(_), .. } => Code::NoSpace,
             StoreError::ReadOnly { .. } | StoreError::Denied { .. } => Code::Denied,
             StoreError::Corrupt { .. } => {
                 return Self::new(Code::Damaged, error.to_string()).advise(
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn a_full_disk_says_what_to_do_whoever_noticed() {
         for needed in [0, 4096] {
-            let failure = Failure::from(StoreError::NoSpace { needed, free: 0 });
+            let failure = Failure::from(StoreError::NoSpace { needed, quota: None, free: 0 });
             assert_eq!(failure.code, Code::NoSpace);
             assert!(failure.message.contains("free some space"), "{failure}");
             assert_eq!(failure.message.contains("4.00 KiB needed"), needed > 0, "{failure}");

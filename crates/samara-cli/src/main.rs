@@ -82,6 +82,7 @@ fn run(context: &Context, command: Command) -> Result<Code, Failure> {
         Command::Cat(cat) => cat.run(context),
         Command::Export(export) => block_on(export.run(context)),
         Command::Verify(verify) => verify.run(context),
+        Command::Scrub(scrub) => scrub.run(context),
         Command::Id(id) => id.run(context),
         Command::Stat(stat) => stat.run(context),
         Command::Doctor(doctor) => block_on(doctor.run(context)),

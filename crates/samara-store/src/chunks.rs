@@ -216,7 +216,7 @@ impl Inner {
             blob_offset: 0,
             payload,
         };
-        self.append(&what, |_, loc| at = Some(loc))?;
+        self.with_room(|| self.append(&what, |_, loc| at = Some(loc)))?;
         let Some(loc) = at else { return Err(StoreError::corrupt("a record without a place")) };
         let [len, stored] = [len, payload.len()].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
         let new = ChunkRow { loc, len, stored, count: 0 };

@@ -97,7 +97,7 @@ impl Inner {
         let free = self.dir.free_bytes().map_err(failed("measure", self.dir.path()))?;
         let needed = INDEX_ROOM_BASE.saturating_add(rows.saturating_mul(INDEX_ROOM_ROW));
         if free < needed && rows > 0 {
-            return Err(StoreError::NoSpace { needed, free });
+            return Err(StoreError::NoSpace { needed, quota: None, free });
         }
         self.unsynced_bytes.store(0, Ordering::Relaxed);
         let mut taken = Taken { inner: self, is_safe: false };

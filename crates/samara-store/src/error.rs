@@ -16,13 +16,25 @@ pub use operations::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The disk is full, or filled up to the reserve that the store leaves free. Free some space
-    /// and call again: what was received so far stays.
+    /// The disk is full, or filled up to the reserve that the store leaves free, or one of
+    /// [`Quotas`](crate::Quotas) is used up, and nothing more could be evicted. Free some space, raise
+    /// the quota, or let go of what is pinned; then call again: what was received so far stays.
     NoSpace {
         /// Bytes that this step needs; 0 if only the system said that the disk is full.
         needed: u64,
-        /// Bytes that are free.
+        /// The quota that stopped it; `None` if it was the disk. Unit: bytes.
+        quota: Option<u64>,
+        /// Bytes that are free: on the disk, or of that quota.
         free: u64,
+    },
+    /// A name is too long for the index.
+    TooLong {
+        /// What it names.
+        what: &'static str,
+        /// Its length. Unit: bytes.
+        len: usize,
+        /// The longest. Unit: bytes.
+        max: usize,
     },
     /// The file system is mounted read-only. Choose another directory, or mount it writable.
     ReadOnly {
@@ -77,7 +89,7 @@ impl StoreError {
         let path = path.into();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::NoSpace { needed: 0, free: 0 }
+                Self::NoSpace { needed: 0, quota: None, free: 0 }
             }
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             io::ErrorKind::PermissionDenied => Self::Denied { path },
@@ -107,10 +119,18 @@ pub(crate) fn failed<'a>(
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSpace { needed: 0, .. } => {
+            Self::NoSpace { needed: 0, quota: None, .. } => {
                 f.write_str("the disk is full: free some space and try again")
             }
-            Self::NoSpace { needed, free } => write!(
+            Self::NoSpace { needed, quota: Some(quota), free } => write!(
+                f,
+                "a quota of {quota} bytes is used up ({needed} bytes needed, {free} left) and nothing \
+                 more can be evicted: raise the quota, or let go of what is pinned"
+            ),
+            Self::TooLong { what, len, max } => {
+                write!(f, "{what} has {len} bytes, more than {max}: take a shorter one")
+            }
+            Self::NoSpace { needed, quota: None, free } => write!(
                 f,
                 "the disk is full ({needed} bytes needed, {free} free): free some space and try \
                  again"

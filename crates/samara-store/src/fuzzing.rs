@@ -19,8 +19,8 @@ use crate::{
     limits::PAYLOAD_MAX,
     record::{HEADER_LEN, Header, SEGMENT_HEADER_LEN, segment_header},
     row::{
-        BlobRow, ChunkRow, Extent, MapRow, PartialRow, RenameRow, RootRow, SegmentRow,
-        decode_ranges, encode_ranges,
+        BlobRow, ChunkRow, ClassRow, Extent, MapRow, PartialRow, RenameRow, RootRow, ScrubRow,
+        SegmentRow, decode_number, decode_ranges, encode_number, encode_ranges,
     },
     segment::{scan, segment_path},
 };
@@ -72,7 +72,7 @@ pub fn record(data: &[u8]) {
 /// If a property is violated.
 pub fn row(data: &[u8]) {
     let Some((&which, data)) = data.split_first() else { return };
-    let again = match which % 10 {
+    let again = match which % 13 {
         0 => BlobRow::decode(data).map(|row| row.encode()),
         1 => PartialRow::decode(data).map(|row| row.encode()),
         2 => Extent::decode(data).map(|row| row.encode().to_vec()),
@@ -82,6 +82,9 @@ pub fn row(data: &[u8]) {
         6 => decode_ranges(data).map(|set| encode_ranges(&set)),
         8 => ChunkRow::decode(data).map(|row| row.encode()),
         9 => MapRow::decode(data).map(|row| row.encode()),
+        10 => ClassRow::decode(data).map(ClassRow::encode),
+        11 => ScrubRow::decode(data).map(ScrubRow::encode),
+        12 => decode_number(data).map(encode_number),
         _ => {
             let entry = journal::decode(data);
             assert!(entry.is_none_or(|entry| entry.proof.len() <= data.len()), "bounded");
@@ -197,7 +200,7 @@ mod tests {
         }
         record(&[&[1], good.as_slice()].concat());
         record(&[0; 73]);
-        for which in 0..8 {
+        for which in 0..11 {
             row(&[&[which], [1; 100].as_slice()].concat());
             row(&[which]);
         }

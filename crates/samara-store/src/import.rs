@@ -13,13 +13,14 @@ use samara_chunk::{Chunk, Chunker, ChunkerParams};
 use samara_tree::OutboardBuilder;
 
 use crate::{
-    BlobPlace, BlobStat, Store,
+    BlobPlace, BlobStat, Class, Store,
     error::{ImportError, StoreError},
     inner::Inner,
     limits::PAYLOAD_MAX,
     map::MapWriter,
     outboard::Spool,
     put::{DataWriter, Written},
+    quota::{records_of, room_of_map},
     record::FLAG_PROVISIONAL,
 };
 
@@ -82,6 +83,7 @@ impl Inner {
         reader: impl Read,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(BlobId, u64), ImportError> {
+        let _room = self.admit(Class::Own, room_of_map())?;
         let map = MapWriter::new(self, &first)?;
         let (send, receive) = mpsc::sync_channel(QUEUED_BYTES / params.avg_bytes());
         let (cut, (mut map, kept)) = thread::scope(|scope| {
@@ -96,6 +98,7 @@ impl Inner {
         let done = kept.map_err(ImportError::from).and(cut);
         let done = done.and_then(|hashed| {
             let (id, _) = hashed.end;
+            self.claim(id)?;
             let wanted = self.is_wanted(id)?;
             if wanted {
                 map.finish(id)?;
@@ -162,7 +165,9 @@ impl Inner {
         while !block.is_empty() {
             builder.push(&block, &mut |_, cv| spool.values().push(cv));
             progress(builder.size());
-            let pushed = writer.push(self, &block).and_then(|()| spool.settle());
+            let room = self.admit(Class::Own, records_of(block.len() as u64));
+            let pushed = room.and_then(|_room| self.with_room(|| writer.push(self, &block)));
+            let pushed = pushed.and_then(|()| spool.settle());
             let pushed = pushed.and_then(|()| self.maybe_checkpoint());
             match pushed.map_err(ImportError::from).and_then(|()| next_block(self, &mut reader)) {
                 Ok(next) => block = next,
@@ -173,6 +178,7 @@ impl Inner {
             }
         }
         let (id, size) = builder.finish(&mut |_, cv| spool.values().push(cv));
+        self.claim(id)?;
         if self.is_wanted(id)? {
             let written = writer.finish(self, id, size)?;
             self.book(id, size, written, &spool)?;
@@ -197,6 +203,7 @@ fn keep<'a>(
 ) -> (MapWriter<'a>, Result<(), StoreError>) {
     let mut unchecked = 0;
     let kept = chunks.iter().try_for_each(|(chunk, bytes)| {
+        let _room = inner.admit(Class::Own, records_of(bytes.len() as u64))?;
         map.push(chunk, &bytes)?;
         unchecked += bytes.len();
         if unchecked < PAYLOAD_MAX {

@@ -55,12 +55,16 @@ pub(crate) enum Table {
     Maps,
     /// map → nothing: maps that are no blob's.
     Loose,
+    /// id, reason → u64: when the lease ends.
+    Leases,
+    /// id → [`ClassRow`](crate::row::ClassRow): blobs of which more is known than that they are held.
+    Classes,
 }
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 impl Table {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Meta,
         Self::Blobs,
         Self::Partials,
@@ -74,6 +78,8 @@ impl Table {
         Self::Chunks,
         Self::Maps,
         Self::Loose,
+        Self::Leases,
+        Self::Classes,
     ];
 
     /// The table with a number, for a fuzzer to write to.
@@ -97,6 +103,8 @@ impl Table {
             Self::Chunks => "chunks",
             Self::Maps => "maps",
             Self::Loose => "loose",
+            Self::Leases => "leases",
+            Self::Classes => "classes",
         })
     }
 }
@@ -522,5 +530,33 @@ impl redb::StorageBackend for Backend {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_at(data, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::disk::{Disk as _, MemDisk};
+
+    #[test]
+    fn a_table_that_an_older_version_did_not_make_is_an_empty_one() {
+        let dir = MemDisk::new().open_dir(Path::new("/store"), true).unwrap();
+        let (index, _) = Index::open(&*dir, 1 << 20).unwrap();
+        let txn = index.db.begin_write().unwrap();
+        for table in [Table::Leases, Table::Classes] {
+            assert!(txn.delete_table(table.definition()).unwrap());
+        }
+        txn.commit().unwrap();
+        drop(index);
+        let (index, is_new) = Index::open(&*dir, 1 << 20).unwrap();
+        assert!(!is_new);
+        assert_eq!(index.get(Table::Leases, b"key").unwrap(), None);
+        assert!(index.rows(Table::Classes, &[], None, 9).unwrap().is_empty());
+        let mut batch = Batch::default();
+        batch.put(Table::Leases, b"key", b"value".to_vec());
+        index.commit(&[&batch]).unwrap();
+        assert_eq!(index.get(Table::Leases, b"key").unwrap().as_deref(), Some(&b"value"[..]));
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     Options, Recovery,
     buffer::Buffers,
     chunks::Chunks,
+    class::{Ledger, Life},
     commit::Commits,
     disk::{Dir, Disk, File, Lock, Open, join, parent},
     error::{StoreError, failed},
@@ -26,10 +27,13 @@ use crate::{
     partial::Partial,
     reader::ReaderCache,
     roots::Roots,
-    row::{Extent, RootId, SegmentRow},
+    row::{CARRIED_KEY, Extent, RootId, SegmentRow, decode_number, encode_number},
     segment::{Append, SEGMENTS_DIR, SegmentFiles, Unwritten, Writer, segment_path},
 };
-use crate::{record::stride, row::Loc};
+use crate::{
+    record::{FLAG_PROVISIONAL, Kind, stride},
+    row::Loc,
+};
 
 /// Up to this many new small files are synced one by one at a checkpoint; for more, their whole
 /// file system is synced at once.
@@ -47,8 +51,8 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) recovery: OnceLock<Recovery>,
     pub(crate) index: Index,
-    /// Lock order: `partials`, a partial's state, `writer`, `pending`; `creating`, then `roots`; the
-    /// others are leaves. None is held while something is synced.
+    /// Lock order: those of `life`, `partials`, a partial's state, `writer`, `pending`; `creating`, then
+    /// `roots`; the others are leaves. None but those of `life` is held while something is synced.
     pub(crate) commits: Commits<StoreError>,
     writer: Mutex<Writer>,
     /// What `writer` has yet to write.
@@ -58,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) roots: Mutex<Roots>,
     pub(crate) partials: Mutex<BTreeMap<BlobId, Weak<Partial>>>,
     pub(crate) readers: Mutex<ReaderCache>,
+    pub(crate) life: Life,
     pub(crate) poisoned: AtomicBool,
     /// Bytes written since the last checkpoint.
     pub(crate) unsynced_bytes: AtomicU64,
@@ -82,6 +87,10 @@ pub(crate) struct Pending {
     commits: u64,
     /// Receives with new data.
     pub(crate) dirty: BTreeMap<BlobId, Arc<Partial>>,
+    /// Bytes in use, but for what `work` changes.
+    pub(crate) ledger: Ledger,
+    /// Bytes that are about to be written.
+    pub(crate) reserved: Ledger,
 }
 
 /// A finished external file: its handle, its root and its name below that.
@@ -105,15 +114,19 @@ pub(crate) struct Work {
     freed: Vec<Extent>,
     /// Change of the bytes in use, by segment.
     live: BTreeMap<u32, i64>,
+    /// The same of all segments together, and of carried blobs.
+    change: Ledger,
 }
 
 impl Pending {
     /// Whether a checkpoint has taken everything.
     pub(crate) fn is_empty(&self) -> bool {
-        let Work { batch, files, names, whole, cleanup, freed, live, small_files: _ } = &self.work;
+        let Work { batch, files, names, whole, cleanup, freed, live, change, small_files: _ } =
+            &self.work;
         let files_taken = files.is_empty() && names.is_empty() && whole.is_empty();
         let is_taken = batch.is_empty() && files_taken;
-        let is_clean = cleanup.is_empty() && freed.is_empty() && live.is_empty();
+        let is_counted = live.is_empty() && *change == Ledger::default();
+        let is_clean = cleanup.is_empty() && freed.is_empty() && is_counted;
         is_taken && is_clean && self.dirty.is_empty()
     }
 
@@ -121,6 +134,17 @@ impl Pending {
         let found = self.work.batch.get(table, key);
         let older = || self.committing.iter().rev().find_map(|batch| batch.get(table, key));
         found.or_else(older).map(|value| value.cloned())
+    }
+
+    /// Bytes in use now.
+    pub(crate) const fn ledger(&self) -> Ledger {
+        self.ledger.plus(self.work.change)
+    }
+
+    /// What waits, which the next checkpoint takes.
+    fn take_work(&mut self) -> Work {
+        self.ledger = self.ledger();
+        core::mem::take(&mut self.work)
     }
 
     fn overlay(&self, table: Table, from: &[u8], to: Option<&[u8]>) -> Overlay {
@@ -171,6 +195,25 @@ impl Work {
 
     pub(crate) fn add_live(&mut self, segment: u32, bytes: i64) {
         *self.live.entry(segment).or_default() += bytes;
+        self.change.total = self.change.total.saturating_add(bytes);
+    }
+
+    /// Counts bytes, or the end of their use, for carried blobs.
+    pub(crate) fn charge(&mut self, bytes: i64) {
+        self.change.carried = self.change.carried.saturating_add(bytes);
+    }
+
+    /// What was charged so far does not count: somebody counted anew.
+    pub(crate) const fn forget_charges(&mut self) {
+        self.change.carried = 0;
+    }
+
+    /// [`free`](Self::free), for a blob that may be carried.
+    pub(crate) fn free_of(&mut self, carried: bool, extent: Extent) {
+        if carried {
+            self.charge(-extent_bytes(&extent));
+        }
+        self.free(extent);
     }
 
     /// Counts an extent as unused and has its space given back after the commit.
@@ -191,7 +234,9 @@ pub(crate) fn extent_bytes(extent: &Extent) -> i64 {
     let rest = extent.len % u64::from(extent.chunk);
     let rest = u32::try_from(rest).unwrap_or(u32::MAX);
     let rest = if rest > 0 || extent.len == 0 { stride(rest) } else { 0 };
-    i64::try_from(full * stride(extent.chunk) + rest).unwrap_or(i64::MAX)
+    // What a row says is a claim.
+    let bytes = full.saturating_mul(stride(extent.chunk)).saturating_add(rest);
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// What [`Inner::new`] needs.
@@ -226,6 +271,7 @@ impl Inner {
             roots: Mutex::new(parts.roots),
             partials: Mutex::new(BTreeMap::new()),
             readers: Mutex::new(ReaderCache::default()),
+            life: Life::default(),
             poisoned: AtomicBool::new(false),
             unsynced_bytes: AtomicU64::new(0),
             creating: Default::default(),
@@ -320,11 +366,17 @@ impl Inner {
         what: &Append<'_>,
         book: impl FnOnce(&mut Pending, Loc),
     ) -> Result<(), StoreError> {
+        // What has no id yet is imported, and so the store's own; chunks are whoever's.
+        let of_blob = matches!(what.kind, Kind::Data | Kind::Outboard);
+        let carried = of_blob && what.flags & FLAG_PROVISIONAL == 0 && self.is_carried(what.id)?;
         let mut writer = self.writer();
         let loc = writer.append(what)?;
         let mut pending = self.pending();
         let len = u32::try_from(what.payload.len()).unwrap_or(u32::MAX);
         pending.work.add_live(loc.segment, record_bytes(len));
+        if carried {
+            pending.work.charge(record_bytes(len));
+        }
         book(&mut pending, loc);
         drop(pending);
         drop(writer);
@@ -351,7 +403,7 @@ impl Inner {
     pub(crate) fn check_space(&self, dir: &dyn Dir, needed: u64) -> Result<(), StoreError> {
         let free = dir.free_bytes().map_err(failed("measure", dir.path()))?;
         if free < needed.saturating_add(self.options.reserve_bytes) {
-            return Err(StoreError::NoSpace { needed, free });
+            return Err(StoreError::NoSpace { needed, quota: None, free });
         }
         Ok(())
     }
@@ -381,7 +433,7 @@ impl Inner {
             writer.flush()?;
             let named = writer.take_named();
             let mut pending = self.pending();
-            let mut work = core::mem::take(&mut pending.work);
+            let mut work = pending.take_work();
             let batch = Arc::new(core::mem::take(&mut work.batch));
             pending.committing.push(Arc::clone(&batch));
             (work, writer.take_unsynced(), named, batch)
@@ -439,6 +491,17 @@ impl Inner {
             }
             row.live = row.live.saturating_add_signed(live.get(&number).copied().unwrap_or(0));
             staged.put(Table::Segments, &key, row.encode());
+        }
+        if work.change.carried != 0 {
+            //= rfcs/0009-store.md#store-47
+            //# A store MUST commit the number of bytes that carried blobs take together with the rows that change it.
+            let carried = match batch.get(Table::Meta, CARRIED_KEY) {
+                Some(changed) => changed.cloned(),
+                None => self.index.get(Table::Meta, CARRIED_KEY)?,
+            };
+            let carried = carried.as_deref().and_then(decode_number).unwrap_or(0);
+            let carried = carried.saturating_add_signed(work.change.carried);
+            staged.put(Table::Meta, CARRIED_KEY, encode_number(carried));
         }
         Ok(staged)
     }

@@ -13,10 +13,15 @@
 //! - [`Store::rebuild_index`] makes a lost or damaged index again from the segments, and
 //!   [`Store::audit`] says whether the index agrees with itself.
 //! - [`Store::commit`] waits until what was written is durable; threads that commit share the syncs.
+//! - [`Store::tag`], [`Store::pin`] and [`Store::lease`] keep a blob from [`Store::collect`] and from
+//!   eviction. [`Quotas`] say how much may be held for oneself and for others; what goes then, and why,
+//!   [`Store::explain_eviction`] tells.
+//! - [`Store::scrub`] reads everything again in the background, a budget at a time.
 //! - [`Store::publish_file`] and [`Store::publish_root`] move what was received to its final name.
 //!
-//! It is *not* a transfer, a cache with a policy, or a file system: it knows no peers, deletes nothing
-//! by itself, and has no paths but those of the user's files. It is synchronous; call it from a pool
+//! It is *not* a transfer or a file system: it knows no peers, has no clock, deletes nothing by itself
+//! but what was marked as [carried](Class::Carried) or is under a [quota](Quotas), and has no paths
+//! but those of the user's files. It is synchronous; call it from a pool
 //! of threads. The normative text is RFC 0009.
 //!
 //! ```
@@ -63,7 +68,8 @@
 //! | free space left alone | 16 MiB ([`Options::reserve_bytes`]) |
 //! | relative path | 4,095 bytes ([`disk::REL_PATH_MAX`]) |
 //! | places remembered of one blob | 4 |
-//! | tag, reason of a pin | 1,024 bytes |
+//! | tag, reason of a pin or lease | 1,024 bytes |
+//! | evictions listed at once | 1,024 |
 //!
 //! # Features
 //!
@@ -83,6 +89,7 @@
 mod audit;
 mod buffer;
 mod chunks;
+mod class;
 mod commit;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
@@ -91,6 +98,7 @@ mod cvs;
 pub mod disk;
 mod durability;
 mod error;
+mod evict;
 mod external;
 #[cfg(any(fuzzing, feature = "fuzzing", test))]
 #[doc(hidden)]
@@ -99,6 +107,7 @@ mod import;
 mod index;
 mod inner;
 mod journal;
+mod lease;
 mod limits;
 mod map;
 mod mend;
@@ -108,6 +117,7 @@ mod outboard;
 mod pack;
 mod partial;
 mod put;
+mod quota;
 mod read;
 mod reader;
 mod rebuild;
@@ -116,28 +126,36 @@ mod record;
 mod resume;
 mod roots;
 mod row;
+mod scrub;
 mod segment;
 mod small;
 mod store;
 mod sync;
+mod verify;
 
 pub use audit::Audit;
+pub use class::Class;
 pub use durability::Durability;
 pub use error::{
     ExportError, FinishError, ImportError, IngestError, OpenError, PublishError, ReadError,
     ReceiveError, ShareError, StoreError,
 };
+pub use evict::Eviction;
+pub use lease::Lease;
 pub use open::Recovery;
 pub use pack::Compression;
 pub use partial::Ingested;
+pub use quota::{HeldBytes, Quotas};
 pub use reader::{BlobReader, Encoded};
 pub use rebuild::Rebuilt;
 pub use receive::{Receiver, Target};
 pub use row::RootId;
 pub use samara_chunk::ChunkerParams;
+pub use scrub::{Damage, ScrubReport, ScrubStats};
 /// The README's example is compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-pub use store::{BlobPlace, BlobStat, Options, Store, Usage, VerifyReport};
+pub use store::{BlobPlace, BlobStat, Options, Store, Usage};
+pub use verify::VerifyReport;

@@ -28,6 +28,13 @@ pub(crate) const SEGMENT_VERSION: u32 = 1;
 /// Records of partial blobs in segment tails that recovery remembers. A checkpoint comes at least
 /// every 32,768 rows, so more appear only in a segment that somebody made up.
 pub(crate) const TAIL_RECORDS_MAX: usize = 65_536;
+
+/// Most blobs that one search for what to evict names.
+pub(crate) const EVICTIONS_MAX: usize = 1024;
+
+/// Groups that one call of a scrub gives up because the disk can't read them. Where more can't be
+/// read, it is the disk that is gone, and not what lies on it.
+pub(crate) const UNREADABLE_MAX: u64 = 16;
 // registry store-limits: end
 
 /// What the payload of a record is.
@@ -42,5 +49,6 @@ pub(crate) mod kind {
 }
 
 // registry store-limits derived: begin
+const _: () = assert!(NAME_MAX as u64 == 1024);
 const _: () = assert!(samara_base::GroupLog2::KIB16.bytes() == 16_384);
 // registry store-limits derived: end

@@ -96,6 +96,7 @@ impl Store {
             scan_segments(&handle, &index, &options, &mut batch, &mut tail, &mut recovery)?;
         let inner =
             Inner::new(Parts { disk, dir: handle, options, index, writer, batch, roots, lock });
+        inner.load_life()?;
         inner.end_renames(&mut recovery)?;
         inner.chunks.go_on_after(inner.last_map()?);
         let inner = Arc::new(inner);
@@ -337,7 +338,9 @@ fn adopt(
         batch.put(Table::Blobs, key, row.encode());
         batch.delete(Table::Partials, key);
         recovery.blobs_adopted += 1;
-        return Ok(stride(header.payload_len));
+        let bytes = stride(header.payload_len);
+        crate::class::adopt(index, batch, header.id, bytes)?;
+        return Ok(bytes);
     }
     if tail.len() < TAIL_RECORDS_MAX && header.payload_len > 0 {
         tail.insert((header.id, header.blob_offset), (loc, header.payload_len));
@@ -477,13 +480,19 @@ impl Inner {
         let mut state = partial.state();
         let kept = state.take_again(entry, &data)?;
         drop(state);
-        self.book_tail(partial, &kept, &used);
+        self.book_tail(partial, &kept, &used)?;
         Ok(kept.runs().iter().map(|run| tree.bytes_len(run)).sum())
     }
 
     /// Puts rows for records of a partial blob that were verified again.
-    fn book_tail(&self, partial: &Partial, kept: &RangeSet, used: &[(u64, Loc, u32)]) {
+    fn book_tail(
+        &self,
+        partial: &Partial,
+        kept: &RangeSet,
+        used: &[(u64, Loc, u32)],
+    ) -> Result<(), StoreError> {
         let tree = Tree::new(partial.size);
+        let carried = self.is_carried(partial.id)?;
         let mut pending = self.pending();
         for &(at, loc, len) in used {
             let end = at + u64::from(len);
@@ -495,8 +504,12 @@ impl Inner {
                 let key = Extent::key(partial.id, Holds::Data, at);
                 pending.put(Table::Extents, &key, extent.encode().to_vec());
                 pending.work.add_live(loc.segment, record_bytes(len));
+                if carried {
+                    pending.work.charge(record_bytes(len));
+                }
             }
         }
+        Ok(())
     }
 }
 

@@ -53,19 +53,22 @@ impl OutboardWriter {
             payload: &payload,
         };
         let (extents, offset) = (&mut self.extents, self.offset);
-        inner.append(&what, |_, loc| {
+        let appended = inner.append(&what, |_, loc| {
             let (at, extent) = place_record(extents.last().copied(), offset, loc, payload.len());
             extents.pop_if(|(last, _)| *last == at);
             extents.push((at, extent));
-        })?;
+        });
+        if let Err(error) = appended {
+            inner.free_outboard_of(self.id, core::mem::take(&mut self.extents))?;
+            return Err(error);
+        }
         self.offset += payload.len() as u64;
         Ok(())
     }
 
     /// Gives back what was written: it leads to nothing.
-    pub(crate) fn abandon(self, inner: &Inner) {
-        let mut pending = inner.pending();
-        self.extents.iter().for_each(|(_, extent)| pending.work.free(*extent));
+    pub(crate) fn abandon(self, inner: &Inner) -> Result<(), StoreError> {
+        inner.free_outboard_of(self.id, self.extents)
     }
 
     /// The rest of the outboard.
@@ -97,6 +100,36 @@ impl FinishedOutboard {
                 Outboard::Extents
             }
         }
+    }
+}
+
+impl Inner {
+    /// Gives back values that were written and are not referred to.
+    fn free_outboard_of(&self, id: BlobId, extents: Vec<(u64, Extent)>) -> Result<(), StoreError> {
+        let carried = self.is_carried(id)?;
+        let mut pending = self.pending();
+        extents.into_iter().for_each(|(_, extent)| pending.work.free_of(carried, extent));
+        Ok(())
+    }
+
+    /// Gives back the outboard of a blob that gets another one.
+    pub(crate) fn free_outboard(
+        &self,
+        id: BlobId,
+        tree: Tree,
+        outboard: Outboard,
+    ) -> Result<(), StoreError> {
+        let mut extents = Vec::new();
+        if let Outboard::Record(loc) = outboard {
+            extents.push((0, whole(loc, tree.outboard_len())));
+        }
+        let from = Extent::key(id, Holds::Outboard, 0);
+        let to = Extent::key(id, Holds::Patch, 0);
+        for (key, value) in self.rows(Table::Extents, &from, Some(&to), usize::MAX)? {
+            extents.extend(Extent::decode(&value).map(|extent| (0, extent)));
+            self.pending().delete(Table::Extents, &key);
+        }
+        self.free_outboard_of(id, extents)
     }
 }
 

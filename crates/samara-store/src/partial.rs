@@ -247,6 +247,7 @@ impl Partial {
             return Err(match (error.is_no_space(), self.destination()) {
                 (true, Some((root, _))) => StoreError::NoSpace {
                     needed: data.len() as u64,
+                    quota: None,
                     free: inner.root_dir(root)?.free_bytes().unwrap_or_default(),
                 },
                 _ => error,
@@ -479,6 +480,7 @@ impl Inner {
         tree: Tree,
         leaves: &RangeSet,
     ) -> Result<(), StoreError> {
+        let carried = self.is_carried(id)?;
         for run in leaves.runs() {
             let bytes = tree.bytes(run);
             let from = Extent::key(id, Holds::Patch, bytes.start);
@@ -488,7 +490,7 @@ impl Inner {
             for (key, value) in rows {
                 pending.delete(Table::Extents, &key);
                 if let Some(extent) = Extent::decode(&value) {
-                    pending.work.free(extent);
+                    pending.work.free_of(carried, extent);
                 }
             }
         }

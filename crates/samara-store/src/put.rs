@@ -5,7 +5,7 @@ use samara_chunk::{Chunker, ChunkerParams};
 use samara_tree::OutboardBuilder;
 
 use crate::{
-    Store, Target,
+    Class, Store, Target,
     error::{ReceiveError, StoreError},
     index::Table,
     inner::{Inner, Pending},
@@ -13,6 +13,7 @@ use crate::{
     map::MapWriter,
     outboard::{Spool, whole},
     partial::place_record,
+    quota::{room_of, room_of_chunks},
     record::{FLAG_PROVISIONAL, Kind},
     row::{BlobRow, Extent, Holds, Outboard, Place},
     segment::Append,
@@ -29,6 +30,7 @@ impl Store {
         self.inner.alive()?;
         if data.len() as u64 <= GroupLog2::KIB16.bytes() {
             let id = samara_tree::hash(data);
+            self.inner.claim(id)?;
             return match self.keep_small(&id, &Target::Segments, data) {
                 Ok(()) => Ok(id),
                 Err(ReceiveError::Store(error)) => Err(error),
@@ -39,11 +41,14 @@ impl Store {
         let mut spool = Spool::new(&self.inner);
         builder.push(data, &mut |_, cv| spool.values().push(cv));
         let (id, size) = builder.finish(&mut |_, cv| spool.values().push(cv));
+        self.inner.claim(id)?;
         if !self.inner.is_wanted(id)? {
             return Ok(id);
         }
         let params = self.inner.options.chunking;
         let params = params.filter(|params| data.len() > params.avg_bytes());
+        let room = params.map_or_else(|| room_of(size), |params| room_of_chunks(size, params));
+        let _room = self.inner.admit(Class::Own, room)?;
         let written = match params {
             Some(params) => {
                 let mut cut = Cut::new(&self.inner, params, data)?;
@@ -56,11 +61,16 @@ impl Store {
                     }
                 }
             }
-            None => {
+            None => self.inner.with_room(|| {
                 let mut writer = DataWriter::new(id, size, 0);
-                writer.push(&self.inner, data)?;
-                Written::Extents { data: writer.extents, binding: None }
-            }
+                match writer.push(&self.inner, data) {
+                    Ok(()) => Ok(Written::Extents { data: writer.extents, binding: None }),
+                    Err(error) => {
+                        self.inner.free_all(&writer.extents);
+                        Err(error)
+                    }
+                }
+            })?,
         };
         self.inner.book(id, size, written, &spool)?;
         self.inner.maybe_checkpoint()?;

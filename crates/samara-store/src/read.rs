@@ -253,7 +253,7 @@ impl Inner {
             if self.hash_into(complete, &mut writer)? {
                 break writer;
             }
-            writer.abandon(self);
+            writer.abandon(self)?;
             tries += 1;
             if !complete.may_have_moved(self, moves) || tries == TRIES_MAX {
                 let all = RangeSet::from(Tree::new(complete.size).root().range());
@@ -262,6 +262,7 @@ impl Inner {
             }
         };
         let finished = writer.finish(self)?;
+        self.free_outboard(complete.id, Tree::new(complete.size), row.outboard)?;
         let mut row = row.clone();
         let mut pending = self.pending();
         row.outboard = finished.book(&mut pending);

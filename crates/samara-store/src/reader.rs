@@ -206,6 +206,29 @@ impl BlobReader {
     }
 }
 
+impl BlobReader {
+    /// Gives up leaves that can't be read, as if they were damaged.
+    pub(crate) fn condemn(&self, leaves: &RangeSet) -> Result<(), StoreError> {
+        match &self.blob {
+            Blob::Complete(complete) => {
+                let mut damaged = locked(&complete.damaged);
+                *damaged = damaged.union(leaves);
+                drop(damaged);
+                self.inner.quarantine(complete.id, leaves)
+            }
+            Blob::Partial(partial) => {
+                partial.lose(&self.inner, leaves);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether all bytes are there but for what is damaged.
+    pub(crate) const fn is_complete(&self) -> bool {
+        matches!(self.blob, Blob::Complete(_))
+    }
+}
+
 /// Reads held leaves of a partial blob.
 fn read_partial(
     partial: &Partial,

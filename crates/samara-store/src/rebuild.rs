@@ -16,7 +16,7 @@ use crate::{
     open::{check_version, index_error, segment_numbers, take_lock, unwritable},
     partial::PARTIAL_DIR,
     roots::Roots,
-    row::{RootRow, id_of},
+    row::{ClassRow, RootRow, decode_number, id_of},
     segment::{SEGMENTS_DIR, Writer},
 };
 
@@ -46,7 +46,7 @@ impl Store {
     /// Makes the index of the store in a directory again, from its segments, and opens the store. For
     /// when [`open`](Self::open) says [`OpenError::Corrupt`]; all that is there is read twice.
     ///
-    /// Tags, pins and roots come back only if the old index can be opened. Files that were shared have
+    /// Tags, pins, leases, classes and roots come back only if the old index can be opened. Files that were shared have
     /// to be shared again, and partial blobs start anew. Segments are not changed, and the old index
     /// stays in the directory as `index.old`, unless there is one already. `progress` gets the bytes of
     /// segments scanned so far.
@@ -118,6 +118,7 @@ impl Store {
         inner.checkpoint()?;
         inner.settle_all(&mut rebuilt)?;
         inner.keep_counted()?;
+        inner.recount()?;
         inner.close()?;
         //= rfcs/0009-store.md#store-30
         //# A store that makes its index again MUST make the new one durable before it takes the place of the old one.
@@ -180,10 +181,11 @@ fn keep_old(dir: &dyn Dir) -> Result<(), StoreError> {
 }
 
 impl Inner {
-    /// Takes tags, pins and roots over, as far as they can be read. Returns how many tags and pins.
+    /// Takes tags, pins, leases, classes and roots over, as far as they can be read. Returns how many
+    /// tags and pins.
     fn take_names(&self, old: &Index) -> Result<u64, StoreError> {
         let mut names = 0;
-        for table in [Table::Tags, Table::Pins, Table::Roots] {
+        for table in [Table::Tags, Table::Pins, Table::Leases, Table::Classes, Table::Roots] {
             let mut from = Vec::new();
             while let Ok(rows) = old.rows_under(BTreeMap::new(), table, &from, None, 1024) {
                 let Some((last, _)) = rows.last() else { break };
@@ -193,10 +195,12 @@ impl Inner {
                     let is_sound = match table {
                         Table::Roots => RootRow::decode(&value).is_some() && key.len() == 4,
                         Table::Tags => id_of(&value).is_some(),
+                        Table::Leases => id_of(&key).is_some() && decode_number(&value).is_some(),
+                        Table::Classes => key.len() == 32 && ClassRow::decode(&value).is_some(),
                         _ => id_of(&key).is_some(),
                     };
                     if is_sound {
-                        names += u64::from(table != Table::Roots);
+                        names += u64::from(matches!(table, Table::Tags | Table::Pins));
                         self.pending().put(table, &key, value);
                     }
                 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use samara_base::{BlobId, GroupLog2, RangeSet};
+use samara_base::{BlobId, GroupLog2, LEAF_BYTES, RangeSet};
 use samara_tree::{CvSource as _, Tree};
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     inner::{Inner, locked},
     outboard::{OutboardWriter, whole},
     partial::{Ingested, Partial, State},
+    quota::records_of,
     row::{BlobRow, Extent, External, Holds, Outboard, PartialPlace, Place, RootId, Stamp},
 };
 
@@ -125,7 +126,8 @@ impl Receiver {
     /// # Errors
     ///
     /// [`IngestError`]; then nothing of this transfer is held. After
-    /// [`StoreError::NoSpace`] the same transfer can be taken in once there is space.
+    /// [`StoreError::NoSpace`] the same transfer can be taken in once there is space; before, other
+    /// blobs were evicted as far as [`Quotas`](crate::Quotas) says that they may be.
     pub fn ingest(
         &self,
         group: GroupLog2,
@@ -140,9 +142,30 @@ impl Receiver {
             let duplicate = RangeSet::from(first_leaf..end);
             return Ok(Ingested { duplicate, ..Ingested::default() });
         };
-        let ingested = partial.ingest(&self.inner, group, first_leaf, base, proof, data)?;
+        let in_segments = partial.file.is_none() || partial.heals;
+        let new =
+            if in_segments { self.missing(partial, first_leaf, data.len() as u64) } else { 0 };
+        let _room = match new {
+            0 => None,
+            bytes => {
+                Some(self.inner.admit(self.inner.class_row(self.id)?.class, records_of(bytes))?)
+            }
+        };
+        let ingest = || partial.ingest(&self.inner, group, first_leaf, base, proof, data);
+        let ingested = self.inner.with_room(ingest)?;
         self.inner.maybe_checkpoint()?;
         Ok(ingested)
+    }
+
+    /// Bytes of a transfer that are not held, as far as quotas ask for that.
+    fn missing(&self, partial: &Partial, first_leaf: u64, bytes: u64) -> u64 {
+        if !self.inner.has_quotas() {
+            return 0;
+        }
+        let end = first_leaf.saturating_add(samara_base::leaves(bytes));
+        let sent = RangeSet::from(first_leaf..end);
+        let leaves = sent.difference(partial.state().verifier.known()).total();
+        bytes.min(leaves.saturating_mul(LEAF_BYTES))
     }
 
     /// Ends a receive that is complete: gives a file its mode and time, and makes the blob an
@@ -234,10 +257,11 @@ fn complete(inner: &Inner, partial: &Partial, state: &State) -> Result<(), Store
         _ => None,
     };
     let old = inner.blob_row(id)?;
+    let carried = inner.is_carried(id)?;
     let mut pending = inner.pending();
     // What a file that changed since has left behind.
     if let Some(BlobRow { outboard: Outboard::Record(loc), .. }) = old {
-        pending.work.free(whole(loc, Tree::new(size).outboard_len()));
+        pending.work.free_of(carried, whole(loc, Tree::new(size).outboard_len()));
     }
     if matches!(place, Place::Record(_)) {
         pending.delete(Table::Extents, &Extent::key(id, Holds::Data, 0));
@@ -335,7 +359,12 @@ impl Store {
         };
         let partial = match found {
             Some(partial) => Arc::new(partial),
-            None => Arc::new(inner.start_partial(*id, size, target)?),
+            None => {
+                if matches!(target, Target::Segments) {
+                    inner.check_size(inner.class_row(*id)?.class, size)?;
+                }
+                Arc::new(inner.start_partial(*id, size, target)?)
+            }
         };
         partials.retain(|_, partial| partial.strong_count() > 0);
         partials.insert(*id, Arc::downgrade(&partial));

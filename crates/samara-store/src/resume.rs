@@ -186,6 +186,7 @@ impl Inner {
 
     /// Frees all extents of a blob.
     pub(crate) fn free_extents(&self, id: BlobId) -> Result<(), StoreError> {
+        let carried = self.is_carried(id)?;
         let from = Extent::key(id, Holds::Data, 0);
         let mut to = from;
         if let Some(kind) = to.get_mut(32) {
@@ -200,7 +201,7 @@ impl Inner {
             for (key, value) in rows {
                 pending.delete(Table::Extents, &key);
                 if let Some(extent) = Extent::decode(&value) {
-                    pending.work.free(extent);
+                    pending.work.free_of(carried, extent);
                 }
             }
         }
@@ -210,14 +211,15 @@ impl Inner {
     /// [`BlobRow::loosen`].
     pub(crate) fn free_row(&self, id: BlobId, row: &BlobRow) -> Result<(), StoreError> {
         self.free_extents(id)?;
+        let carried = self.is_carried(id)?;
         let mut pending = self.pending();
         for place in &row.places {
             if let Place::Record(loc) = place {
-                pending.work.free(whole(*loc, row.size));
+                pending.work.free_of(carried, whole(*loc, row.size));
             }
         }
         if let Outboard::Record(loc) = row.outboard {
-            pending.work.free(whole(loc, Tree::new(row.size).outboard_len()));
+            pending.work.free_of(carried, whole(loc, Tree::new(row.size).outboard_len()));
         }
         Ok(())
     }

@@ -484,6 +484,12 @@ pub(crate) fn id_of(bytes: &[u8]) -> Option<BlobId> {
     bytes.first_chunk::<32>().map(|id| BlobId::from_bytes(*id))
 }
 
+mod life;
+
+pub(crate) use life::{
+    ALL_OF_IT, CARRIED_KEY, ClassRow, SCRUB_KEY, ScrubRow, decode_number, encode_number,
+};
+
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

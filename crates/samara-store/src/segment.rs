@@ -166,7 +166,7 @@ impl Writer {
         }
         let free = self.dir.free_bytes().map_err(failed("measure", self.dir.path()))?;
         if free < more.saturating_add(self.reserve_bytes) {
-            return Err(StoreError::NoSpace { needed: more, free });
+            return Err(StoreError::NoSpace { needed: more, quota: None, free });
         }
         let room = free - self.reserve_bytes;
         let grow = open.allocated.clamp(GROW_MIN, GROW_MAX).min(room).max(more);
@@ -177,7 +177,7 @@ impl Writer {
                 open.allocated = target;
             }
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                return Err(StoreError::NoSpace { needed: more, free });
+                return Err(StoreError::NoSpace { needed: more, quota: None, free });
             }
             Err(error) => return Err(StoreError::io("grow", self.dir.path(), error)),
         }
@@ -195,7 +195,7 @@ impl Writer {
         }
         let free = self.dir.free_bytes().map_err(failed("measure", self.dir.path()))?;
         if free < self.reserve_bytes {
-            return Err(StoreError::NoSpace { needed: GROW_MIN, free });
+            return Err(StoreError::NoSpace { needed: GROW_MIN, quota: None, free });
         }
         let file = self
             .dir

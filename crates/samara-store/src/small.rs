@@ -6,13 +6,15 @@ use samara_base::{BlobId, GroupLog2};
 use samara_tree::Tree;
 
 use crate::{
-    Store, Target,
+    Class, Store, Target,
     disk::{Dir, File, Open, check_rel, join, parent},
     error::{ReceiveError, StoreError},
     index::Table,
     inner::{Inner, locked},
     limits::PLACES_MAX,
     new_file::NewSmall,
+    outboard::whole,
+    quota::room_of,
     receive::{nanos, stamp},
     record::Kind,
     row::{BlobRow, External, Outboard, Place, RootId},
@@ -53,7 +55,9 @@ impl Store {
         data: &[u8],
     ) -> Result<(), ReceiveError> {
         match target {
-            Target::Segments => self.inner.small_to_segments(*id, data)?,
+            Target::Segments => {
+                self.inner.with_room(|| self.inner.small_to_segments(*id, data))?;
+            }
             Target::File { root, rel, mode, mtime } => {
                 self.inner.small_to_file(*id, (*root, rel), *mode, mtime.map(nanos), data)?;
             }
@@ -71,6 +75,9 @@ impl Inner {
         {
             return Ok(());
         }
+        let carried = self.is_carried(id)?;
+        let class = if carried { Class::Carried } else { Class::Own };
+        let _room = self.admit(class, room_of(data.len() as u64))?;
         self.drop_partial(id)?;
         let what = Append {
             kind: Kind::Data,
@@ -81,8 +88,13 @@ impl Inner {
             payload: data,
         };
         self.append(&what, |pending, loc| {
-            if row.as_ref().is_some_and(|row| row.damaged) {
+            if let Some(row) = row.as_ref().filter(|row| row.damaged) {
                 pending.delete(Table::Damaged, id.as_bytes());
+                for place in &row.places {
+                    if let Place::Record(loc) = place {
+                        pending.work.free_of(carried, whole(*loc, row.size));
+                    }
+                }
             }
             let row = small_row(data, Place::Record(loc), row);
             pending.put(Table::Blobs, id.as_bytes(), row.encode());
@@ -118,7 +130,7 @@ impl Inner {
             let error = fail("write")(error);
             let free = dir.free_bytes().unwrap_or_default();
             return Err(if error.is_no_space() {
-                StoreError::NoSpace { needed: data.len() as u64, free }.into()
+                StoreError::NoSpace { needed: data.len() as u64, quota: None, free }.into()
             } else {
                 error.into()
             });

@@ -1,11 +1,12 @@
+use core::time::Duration;
 use std::{path::Path, path::PathBuf, sync::Arc};
 
-use samara_base::{BlobId, GroupLog2, RangeSet};
+use samara_base::{BlobId, RangeSet};
 use samara_chunk::ChunkerParams;
 use samara_tree::Tree;
 
 use crate::{
-    BlobReader, Recovery,
+    BlobReader, Quotas, Recovery, ScrubStats,
     disk::{Open, create_dir, join, name},
     error::{ExportError, ReadError, ReceiveError, StoreError, failed},
     index::Table,
@@ -33,7 +34,8 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// The same for changed index rows, which wait in memory (about 200 bytes each).
     pub checkpoint_rows: usize,
-    /// Space on the disk that the store leaves free. Unit: bytes.
+    /// Space on the disk that the store leaves free. Carried blobs are evicted for it, others as
+    /// [`Quotas::own`] says. Unit: bytes.
     pub reserve_bytes: u64,
     /// How blobs that are put or imported are cut into chunks, so that those which several blobs share
     /// are stored once. `None`: not at all. Blobs no longer than an average chunk are not cut.
@@ -41,6 +43,8 @@ pub struct Options {
     /// How chunks are compressed. `None`, the default: not at all. What does not shrink is stored as
     /// it is, after few tries. Needs the feature `zstd`: without it a store is not opened with this.
     pub compression: Option<crate::Compression>,
+    /// How much may be held, by class. The default has no limits.
+    pub quotas: Quotas,
 }
 
 impl Default for Options {
@@ -53,6 +57,7 @@ impl Default for Options {
             reserve_bytes: 16 << 20,
             chunking: Some(ChunkerParams::Kib64),
             compression: None,
+            quotas: Quotas::default(),
         }
     }
 }
@@ -133,21 +138,16 @@ pub struct Usage {
     pub segment_bytes: u64,
     /// Space left on the store's disk. Unit: bytes.
     pub free_bytes: u64,
+    /// What carried blobs take in segments, counted anew, headers and outboards included. Unit: bytes.
+    pub carried_bytes: u64,
+    /// What blobs with a name, a pin or a lease take there, whatever their class. Which leases have
+    /// ended depends on [`Store::set_now`]. Unit: bytes.
+    pub kept_bytes: u64,
+    /// What scrubs did.
+    pub scrub: ScrubStats,
 }
 
-/// What [`Store::verify`] found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VerifyReport {
-    /// Bytes that were read and are right. Unit: bytes.
-    pub good_bytes: u64,
-    /// Leaves that are damaged; all are in quarantine now.
-    pub damaged: RangeSet,
-    /// The file that the blob was shared from changed, so nothing could be checked.
-    pub changed: Option<PathBuf>,
-}
-
-/// Bytes that [`Store::verify`] and [`Store::export`] handle at once.
+/// Bytes that [`Store::export`] handles at once.
 const STEP_BYTES: u64 = 1 << 20;
 
 impl Store {
@@ -237,6 +237,9 @@ impl Store {
             usage.segment_live_bytes = usage.segment_live_bytes.saturating_add(row.live);
             usage.segment_bytes = usage.segment_bytes.saturating_add(row.end);
         })?;
+        usage.carried_bytes = inner.count_carried()?;
+        usage.kept_bytes = inner.count_kept(inner.told())?;
+        usage.scrub = self.scrub_stats();
         Ok(usage)
     }
 
@@ -274,8 +277,8 @@ impl Store {
         Ok(rows.into_iter().filter_map(|(name, id)| Some((name, id_of(&id)?))).collect())
     }
 
-    /// Keeps a blob from [`collect`](Self::collect) for a reason (at most 1,024 bytes); several
-    /// reasons may hold it. Durable after the next [`checkpoint`](Self::checkpoint).
+    /// Keeps a blob from [`collect`](Self::collect) and from eviction for a reason (at most 1,024
+    /// bytes); several reasons may hold it. [`lease`](Self::lease) does so for a time. Durable after the next [`checkpoint`](Self::checkpoint).
     ///
     /// # Errors
     ///
@@ -321,6 +324,7 @@ impl Store {
         let inner = &self.inner;
         inner.alive()?;
         let mut found = false;
+        let no_class_changes = locked(&inner.life.classing);
         let partial = inner.get(Table::Partials, id.as_bytes())?;
         let live = inner.live_partial(*id).filter(|partial| !partial.heals);
         let place = match (&live, partial.as_deref().and_then(PartialRow::decode)) {
@@ -331,6 +335,13 @@ impl Store {
             found = true;
             inner.drop_partial(*id)?;
         }
+        if let Some(row) = inner.blob_row(*id)? {
+            found = true;
+            inner.drop_partial(*id)?;
+            inner.forget_complete(*id, &row)?;
+        }
+        inner.pending().delete(Table::Classes, id.as_bytes());
+        drop(no_class_changes);
         if let Some(PartialPlace::File { root, rel, .. }) = place
             && let Ok(dir) = inner.root_dir(root)
         {
@@ -342,25 +353,26 @@ impl Store {
                 }
             }
         }
-        if let Some(row) = inner.blob_row(*id)? {
-            found = true;
-            inner.drop_partial(*id)?;
-            inner.forget_complete(*id, &row)?;
-        }
         Ok(found)
     }
 
-    /// Removes all complete blobs that have neither a name nor a pin and for which `keep` says no.
-    /// Returns how many. `keep` answers for what the store cannot know, such as the members of a
-    /// named collection.
+    /// Removes all complete blobs that have neither a name nor a pin, nor a lease at the time `now`
+    /// (since 1970), and for which `keep` says no. Returns how many. `keep` answers for what the store
+    /// cannot know, such as the members of a named collection. Leases that have ended go as well.
+    /// Durable on return.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn collect(&self, keep: &mut dyn FnMut(&BlobId) -> bool) -> Result<u64, StoreError> {
+    pub fn collect(
+        &self,
+        now: Duration,
+        keep: &mut dyn FnMut(&BlobId) -> bool,
+    ) -> Result<u64, StoreError> {
         self.inner.alive()?;
-        let mut tagged: Vec<BlobId> = self.tags()?.into_iter().map(|(_, id)| id).collect();
-        tagged.sort_unstable();
+        self.inner.tell(now);
+        self.inner.drop_ended_leases(now.as_secs())?;
+        let keepers = self.inner.keepers(now.as_secs())?;
         let mut removed = 0;
         let mut from = Vec::new();
         loop {
@@ -369,15 +381,14 @@ impl Store {
             from.clone_from(last);
             from.push(0);
             for id in rows.iter().filter_map(|(key, _)| id_of(key)) {
-                let kept =
-                    tagged.binary_search(&id).is_ok() || keep(&id) || !self.pins(&id)?.is_empty();
-                if !kept {
+                if !keep(&id) && !self.inner.is_kept(&keepers, id)? {
                     removed += u64::from(self.remove(&id)?);
                 }
             }
             self.inner.maybe_checkpoint()?;
         }
         self.inner.reclaim_loose()?;
+        self.inner.drop_unused_classes()?;
         self.inner.checkpoint()?;
         Ok(removed)
     }
@@ -423,68 +434,6 @@ impl Store {
     /// After a failed sync the store is [`Poisoned`](StoreError::Poisoned).
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         self.inner.checkpoint()
-    }
-
-    /// Reads and hashes all of a blob that is held. Damage goes into quarantine. `progress` gets
-    /// the number of bytes so far. `None`: nothing of the blob is known.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn verify(
-        &self,
-        id: &BlobId,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<Option<VerifyReport>, StoreError> {
-        let mut report = VerifyReport::default();
-        let reader = match self.reader(id) {
-            Ok(Some(reader)) => reader,
-            Ok(None) => return Ok(None),
-            Err(ReadError::Store(error)) => return Err(error),
-            Err(ReadError::Changed { path }) => {
-                report.changed = Some(path);
-                return Ok(Some(report));
-            }
-            Err(ReadError::Damaged { ranges }) => {
-                report.damaged = ranges;
-                return Ok(Some(report));
-            }
-            Err(error) => return Err(StoreError::corrupt(error)),
-        };
-        let tree = Tree::new(reader.size());
-        report.damaged = self.inner.damaged(*id)?;
-        for run in reader.held().runs() {
-            let bytes = tree.bytes(run);
-            let mut at = bytes.start;
-            let mut step = STEP_BYTES;
-            while at < bytes.end {
-                // Steps end at group boundaries, so that no group is read twice.
-                let end = ((at / step + 1) * step).min(bytes.end);
-                match reader.read(at..end) {
-                    Ok(_) => report.good_bytes += end - at,
-                    Err(ReadError::Damaged { .. }) if step > GroupLog2::KIB16.bytes() => {
-                        // Look closer, so that only what is really damaged counts.
-                        step = GroupLog2::KIB16.bytes();
-                        continue;
-                    }
-                    Err(ReadError::Damaged { ranges }) => {
-                        report.damaged = report.damaged.union(&ranges);
-                    }
-                    Err(ReadError::Changed { path }) => {
-                        report.changed = Some(path);
-                        return Ok(Some(report));
-                    }
-                    Err(ReadError::Store(error)) => return Err(error),
-                    Err(error) => return Err(StoreError::corrupt(error)),
-                }
-                if end.is_multiple_of(STEP_BYTES) {
-                    step = STEP_BYTES;
-                }
-                at = end;
-                progress(report.good_bytes);
-            }
-        }
-        Ok(Some(report))
     }
 
     /// Writes a complete blob to a file, verified on the way. The file appears whole or not at all,

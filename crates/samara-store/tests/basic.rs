@@ -309,13 +309,13 @@ fn tags_pins_and_collection() {
     assert_eq!(store.tags().unwrap(), [(b"named".to_vec(), ids[0])]);
     assert_eq!(store.pins(&ids[1]).unwrap(), [b"for a reason".to_vec()]);
     let keep = ids[2];
-    assert_eq!(store.collect(&mut |id| *id == keep).unwrap(), 2);
+    assert_eq!(store.collect(Duration::ZERO, &mut |id| *id == keep).unwrap(), 2);
     for (at, id) in ids.iter().enumerate() {
         assert_eq!(store.stat(id).unwrap().is_some(), at < 3);
     }
     store.untag(b"named").unwrap();
     store.unpin(&ids[1], b"for a reason").unwrap();
-    assert_eq!(store.collect(&mut |_| false).unwrap(), 3);
+    assert_eq!(store.collect(Duration::ZERO, &mut |_| false).unwrap(), 3);
     assert_eq!(store.usage().unwrap().segment_live_bytes, 0);
 }
 

@@ -242,7 +242,7 @@ fn what_an_interrupted_import_left_is_collected() {
         let store = open(&disk);
         check(&store, &id, &versions[0]);
         left += store.audit().unwrap().loose_maps;
-        store.collect(&mut |_| false).unwrap();
+        store.collect(core::time::Duration::ZERO, &mut |_| false).unwrap();
         check(&store, &id, &versions[0]);
         let mut audit = store.audit().unwrap();
         audit.unused_bytes = 0;
@@ -252,7 +252,7 @@ fn what_an_interrupted_import_left_is_collected() {
         assert!(usage.segment_live_bytes < before + 200_000, "call {call}: {usage:?} {before}");
         assert_eq!(usage.shared_bytes, 0, "call {call}");
         store.unpin(&id, b"kept").unwrap();
-        store.collect(&mut |_| false).unwrap();
+        store.collect(core::time::Duration::ZERO, &mut |_| false).unwrap();
         assert_eq!(store.usage().unwrap().chunks, 0, "call {call}");
     }
     assert!(left > 2, "{left}");
@@ -285,7 +285,7 @@ fn many_import_and_remove_the_same_at_once() {
         }
     });
     check(&store, &kept, &versions[0]);
-    store.collect(&mut |id| *id == kept).unwrap();
+    store.collect(core::time::Duration::ZERO, &mut |id| *id == kept).unwrap();
     let usage = store.usage().unwrap();
     assert_eq!(usage.shared_bytes, 0, "{usage:?}");
     assert_eq!(store.audit().unwrap(), Audit::default());

@@ -4,12 +4,12 @@
 
 mod support;
 
-use core::{error::Error, fmt, str::FromStr};
+use core::{error::Error, fmt, str::FromStr, time::Duration};
 use std::{collections::BTreeMap, env, path::Path, sync::LazyLock, thread};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
 use samara_store::{
-    Store, StoreError, Target,
+    Class, Store, StoreError, Target,
     disk::{Fault, MemDisk},
 };
 use support::{Holder, bytes, open, try_open};
@@ -38,6 +38,8 @@ struct Model {
     /// Leaves held of unfinished ones at the last acknowledgement.
     held: BTreeMap<BlobId, RangeSet>,
     files: BTreeMap<&'static str, BlobId>,
+    /// This one has a lease, and is carried.
+    leased: Option<BlobId>,
 }
 
 impl Model {
@@ -98,6 +100,7 @@ fn workload(store: &Store, model: &mut Model) -> Outcome {
     model.acknowledged.clone_from(&model.done);
     model.files.insert("/home/x", id);
 
+    life(store, model)?;
     // A blob goes, and its space with it; and one that shares chunks with another.
     for gone in [model.done[3], samara_tree::hash(&IMPORTED)] {
         model.done.retain(|id| *id != gone);
@@ -106,6 +109,30 @@ fn workload(store: &Store, model: &mut Model) -> Outcome {
         model.checkpoint(store, None)?;
     }
     store.shutdown()?;
+    Ok(())
+}
+
+/// Blobs that are carried for others: some go, one has a lease, one is wanted here after all.
+fn life(store: &Store, model: &mut Model) -> Outcome {
+    let hour = Duration::from_hours(1);
+    let mut carried = Vec::new();
+    for at in 0..3 {
+        let data = bytes(300 + 20_000 * at, 40 + at as u64);
+        let holder = Holder::new(data);
+        store.set_class(&holder.id, Class::Carried, hour)?;
+        let done = model.done.len();
+        receive(store, model, &Target::Segments, &holder)?;
+        // Whether it is still there after an eviction, a later step knows.
+        model.done.truncate(done);
+        carried.push(holder.id);
+    }
+    store.lease(&carried[1], b"lease", hour * 2)?;
+    store.put(&bytes(40_300, 42))?;
+    model.done.extend([carried[1], carried[2]]);
+    store.scrub(100_000)?;
+    model.checkpoint(store, None)?;
+    model.leased = Some(carried[1]);
+    store.evict(u64::MAX, Class::Carried, hour)?;
     Ok(())
 }
 
@@ -177,6 +204,14 @@ fn check(disk: &MemDisk, model: &Model, what: &str) {
     //# A store MUST change a map and the counts of its chunks in the same commit.
     let audit = store.audit().unwrap();
     assert!(audit.is_safe() && audit.overcounted == 0 && audit.lost_maps == 0, "{what}: {audit:?}");
+    // The counters are those of what is there, whatever of it survived.
+    let (held, usage) = (store.held_bytes(), store.usage().unwrap());
+    assert_eq!(held.carried, usage.carried_bytes, "{what}");
+    assert_eq!(held.own + held.carried, usage.segment_live_bytes, "{what}");
+    if let Some(id) = model.leased {
+        assert_eq!(store.leases(&id).unwrap().len(), 1, "{what}");
+        assert_eq!(store.class(&id).unwrap(), Class::Carried, "{what}");
+    }
     let id = store.put(b"life goes on").unwrap();
     store.checkpoint().unwrap();
     drop(store);

@@ -471,7 +471,7 @@ fn on_small_mount(mount: &Path) {
         let (proof, data) = holder.send(group, &range, &known);
         match receiver.ingest(group, range.start, &known, &proof, &data) {
             Ok(_) => {}
-            Err(IngestError::Store(StoreError::NoSpace { needed, free })) => {
+            Err(IngestError::Store(StoreError::NoSpace { needed, quota: None, free })) => {
                 refused = Some((range, needed, free));
                 break;
             }

@@ -79,6 +79,7 @@ fn options(data: &[u8]) {
         reserve_bytes: number() % (1 << 30),
         chunking: ChunkerParams::from_code(u8::try_from(14 + number() % 5).unwrap_or_default()),
         compression: None,
+        quotas: Default::default(),
     };
     let disk = MemDisk::new();
     let mut ids = Vec::new();

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use samara_base::{GroupLog2, RangeSet};
 use samara_chunk::ChunkerParams;
-use samara_store::{BlobPlace, Compression, Options, Receiver, RootId, Store, Target};
+use samara_store::{BlobPlace, Compression, Options, Quotas, Receiver, RootId, Store, Target};
 
 use crate::{
     blobs::{Blob, Blobs, COUNT, FIRST_SMALL},
@@ -63,6 +63,7 @@ pub(crate) fn options(seed: u64, round: u64) -> Options {
         reserve_bytes: 0,
         chunking: random.pick(&CHUNKING).copied().flatten(),
         compression: random.pick(&[None, Some(Compression::FAST)]).copied().flatten(),
+        quotas: Quotas::default(),
     }
 }
 

@@ -114,6 +114,7 @@ fn store(world: &World) -> Result<()> {
     let files = count_files(&world.path("receiver"))?;
     ensure!(files < 20, "200 small files became {files} files in the store");
     world.run("receiver", ["verify", "--json"])?.succeeded()?;
+    world.run("receiver", ["scrub", "--json"])?.succeeded()?;
     world.run("receiver", ["export", &shared.id, "out"])?.succeeded()?;
     same_tree(&tree, &world.path("out"))?;
 

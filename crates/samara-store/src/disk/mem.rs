@@ -3,7 +3,7 @@ mod hook;
 
 use core::ops::Range;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     io,
     path::{Component, Path, PathBuf},
@@ -67,6 +67,8 @@ struct Content {
     unsynced: Vec<Change>,
     /// What can't be read.
     bad: Option<Range<u64>>,
+    /// No directory names it any more, so it takes no room. Handles to it work on.
+    unnamed: bool,
     attributes: Attributes,
     durable_attributes: Attributes,
 }
@@ -352,10 +354,24 @@ impl State {
         self.nodes
             .values()
             .map(|node| match node {
-                Node::File(content) => content.now.len() as u64,
-                Node::Dir { .. } => 0,
+                Node::File(content) if !content.unnamed => content.now.len() as u64,
+                _ => 0,
             })
             .sum()
+    }
+
+    /// Finds the files that no directory names, now or after a crash.
+    fn find_unnamed(&mut self) {
+        let named = |node: &Node| match node {
+            Node::Dir { now, durable } => now.values().chain(durable.values()).copied().collect(),
+            Node::File(_) => Vec::new(),
+        };
+        let named: BTreeSet<u64> = self.nodes.values().flat_map(named).collect();
+        for (node, found) in &mut self.nodes {
+            if let Node::File(content) = found {
+                content.unnamed = !named.contains(node);
+            }
+        }
     }
 
     fn content(&mut self, node: u64) -> io::Result<&mut Content> {
@@ -378,6 +394,7 @@ impl State {
         match self.nodes.get_mut(&node) {
             Some(Node::Dir { now, durable }) => {
                 durable.clone_from(now);
+                self.find_unnamed();
                 Ok(())
             }
             _ => Err(not_found()),
@@ -580,6 +597,7 @@ impl Dir for MemDir {
                 Node::File(content) => content.sync_with_meta(),
             }
         }
+        state.find_unnamed();
         Ok(())
     }
 

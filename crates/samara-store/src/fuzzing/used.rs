@@ -1,5 +1,6 @@
 //! A store to damage.
 
+use core::time::Duration;
 use std::{path::Path, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2};
@@ -7,7 +8,7 @@ use samara_tree::{Cv, OutboardBuilder, Prover};
 
 use super::DIR;
 use crate::{
-    Options, Receiver, Store, Target,
+    Class, Options, Receiver, Store, Target,
     disk::{Fault, MemDisk},
 };
 
@@ -22,10 +23,12 @@ pub(super) fn used_store() -> MemDisk {
     let small = store.put(b"small").expect(SOUND);
     store.tag(b"tag", &small).expect(SOUND);
     store.pin(&small, b"reason").expect(SOUND);
+    store.lease(&small, b"lease", Duration::from_secs(5)).expect(SOUND);
     store.import(&[1; 20_000][..], &mut |_| ()).expect(SOUND);
     disk.write_file(Path::new("/outside-0"), &[2; 18_000], true).expect(SOUND);
     let root = store.root(Path::new("/")).expect(SOUND);
     store.share_in_place(root, b"outside-0", &mut |_| ()).expect(SOUND);
+    store.scrub(1 << 15).expect(SOUND);
     store.checkpoint().expect(SOUND);
     let receiver = receive(&store);
     store.put(b"since the checkpoint").expect(SOUND);
@@ -42,6 +45,7 @@ fn receive(store: &Store) -> Receiver {
     let data = vec![3; 40_000];
     let (id, outboard) = outboard(&data);
     let prover = Prover::open(id, data.len() as u64, outboard.as_slice()).expect(SOUND);
+    store.set_class(&id, Class::Carried, Duration::from_hours(1)).expect(SOUND);
     let receiver = store.receive(&id, data.len() as u64, &Target::Segments).expect(SOUND);
     for group in [0, 2] {
         let leaves = 16 * group..(16 * group + 16).min(prover.tree().leaves());

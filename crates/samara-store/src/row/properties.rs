@@ -3,7 +3,10 @@
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
-use crate::limits::{CHUNK_BYTES_MAX, MAP_ENTRIES_MAX};
+use crate::{
+    Class,
+    limits::{CHUNK_BYTES_MAX, MAP_ENTRIES_MAX},
+};
 
 fn loc() -> impl Strategy<Value = Loc> {
     any::<(u32, u32)>().prop_map(|(segment, offset)| Loc { segment, offset })
@@ -86,6 +89,20 @@ fn set() -> impl Strategy<Value = RangeSet> {
     })
 }
 
+fn class() -> impl Strategy<Value = ClassRow> {
+    any::<(bool, u32, u32)>().prop_map(|(carried, used, uses)| ClassRow {
+        class: if carried { Class::Carried } else { Class::Own },
+        used,
+        uses,
+    })
+}
+
+fn scrub() -> impl Strategy<Value = ScrubRow> {
+    any::<([u8; 32], (u64, u64, u64, u64))>().prop_map(|(id, (next, checked, damaged, passes))| {
+        ScrubRow { id: BlobId::from_bytes(id), next, checked, damaged, passes }
+    })
+}
+
 /// A kind of row.
 struct Codec {
     name: &'static str,
@@ -93,7 +110,7 @@ struct Codec {
     again: fn(&[u8]) -> Option<Vec<u8>>,
 }
 
-const CODECS: [Codec; 9] = [
+const CODECS: [Codec; 12] = [
     Codec { name: "blob", again: |bytes| Some(BlobRow::decode(bytes)?.encode()) },
     Codec { name: "partial", again: |bytes| Some(PartialRow::decode(bytes)?.encode()) },
     Codec { name: "extent", again: |bytes| Some(Extent::decode(bytes)?.encode().to_vec()) },
@@ -103,6 +120,9 @@ const CODECS: [Codec; 9] = [
     Codec { name: "chunk", again: |bytes| Some(ChunkRow::decode(bytes)?.encode()) },
     Codec { name: "map", again: |bytes| Some(MapRow::decode(bytes)?.encode()) },
     Codec { name: "leaves", again: |bytes| Some(encode_ranges(&decode_ranges(bytes)?)) },
+    Codec { name: "class", again: |bytes| Some(ClassRow::decode(bytes)?.encode()) },
+    Codec { name: "scrub", again: |bytes| Some(ScrubRow::decode(bytes)?.encode()) },
+    Codec { name: "number", again: |bytes| Some(encode_number(decode_number(bytes)?)) },
 ];
 
 fn chunk() -> impl Strategy<Value = ChunkRow> {
@@ -137,6 +157,9 @@ fn encoded() -> impl Strategy<Value = Vec<u8>> {
         set().prop_map(|set| encode_ranges(&set)),
         chunk().prop_map(|row| row.encode()),
         map().prop_map(|row| row.encode()),
+        class().prop_map(ClassRow::encode),
+        scrub().prop_map(ScrubRow::encode),
+        any::<u64>().prop_map(encode_number),
         vec(any::<u8>(), 0..80),
     ]
 }
@@ -153,7 +176,11 @@ proptest! {
         map in map(),
         (loc, chunk, len) in (loc(), 1..=u32::MAX, (any::<u64>(), 0..64_u32)),
         (end, live) in any::<(u64, u64)>(),
+        (class, scrub) in (class(), scrub()),
     ) {
+        prop_assert_eq!(ClassRow::decode(&class.encode()), Some(class));
+        prop_assert_eq!(ScrubRow::decode(&scrub.encode()), Some(scrub));
+        prop_assert_eq!(decode_number(&encode_number(end)), Some(end));
         let (extent, segment) = (Extent { loc, chunk, len: len.0 >> len.1 }, SegmentRow { end, live });
         prop_assert_eq!(BlobRow::decode(&blob.encode()), Some(blob));
         prop_assert_eq!(PartialRow::decode(&partial.encode()), Some(partial));

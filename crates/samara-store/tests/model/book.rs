@@ -43,6 +43,10 @@ pub(crate) struct Book {
     pub(crate) blobs: BTreeMap<BlobId, Blob>,
     pub(crate) tags: BTreeMap<u8, BlobId>,
     pub(crate) pins: BTreeSet<(BlobId, u8)>,
+    /// Ends of leases, in hours.
+    pub(crate) leases: BTreeMap<(BlobId, u8), u64>,
+    /// Blobs that are carried for others.
+    pub(crate) carried: BTreeSet<BlobId>,
 }
 
 impl Book {
@@ -56,15 +60,20 @@ impl Book {
         self.blobs.get(id).map(Blob::readable).unwrap_or_default()
     }
 
-    /// The complete blobs that nothing keeps, and those that may be complete.
-    pub(crate) fn loose(&self) -> BTreeSet<BlobId> {
-        let kept = |id: &BlobId| {
-            self.tags.values().any(|tagged| tagged == id)
-                || self.pins.iter().any(|(pinned, _)| pinned == id)
-        };
-        let loose =
-            self.blobs.iter().filter(|(id, blob)| (blob.complete || blob.unsure) && !kept(id));
+    /// The complete blobs that nothing keeps at an hour, and those that may be complete.
+    pub(crate) fn loose(&self, hour: u64) -> BTreeSet<BlobId> {
+        let loose = self
+            .blobs
+            .iter()
+            .filter(|(id, blob)| (blob.complete || blob.unsure) && !self.is_kept(id, hour));
         loose.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a name, a pin or a lease keeps a blob at an hour.
+    pub(crate) fn is_kept(&self, id: &BlobId, hour: u64) -> bool {
+        self.tags.values().any(|tagged| tagged == id)
+            || self.pins.iter().any(|(pinned, _)| pinned == id)
+            || self.leases.iter().any(|((leased, _), end)| leased == id && *end > hour)
     }
 
     /// A file of the user's is not what it was. Returns the blobs that may have lost their last

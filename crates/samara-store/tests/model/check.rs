@@ -1,7 +1,9 @@
 //! What must be true at any time, and what a crash may leave.
 
+use core::time::Duration;
+
 use samara_base::{BlobId, RangeSet};
-use samara_store::{ReadError, Store};
+use samara_store::{Class, ReadError, Store};
 
 use crate::{
     book::Book,
@@ -36,6 +38,13 @@ pub(crate) fn invariants(system: &System, reference: &Model) {
         let pins = now.pins.iter().filter(|(pinned, _)| *pinned == id);
         let pins: Vec<_> = pins.map(|(_, reason)| vec![*reason]).collect();
         assert_eq!(store.pins(&id).unwrap(), pins);
+        let leases = now.leases.range((id, 0)..=(id, u8::MAX));
+        let leases: Vec<_> =
+            leases.map(|((_, reason), end)| (vec![*reason], Duration::from_hours(*end))).collect();
+        let found = store.leases(&id).unwrap().into_iter();
+        assert_eq!(found.map(|one| (one.reason, one.until)).collect::<Vec<_>>(), leases);
+        let class = store.class(&id).unwrap();
+        assert_eq!(class == Class::Carried, now.carried.contains(&id), "{id}");
     }
     counters(system);
     watched(system);
@@ -77,6 +86,7 @@ fn counters(system: &System) {
     assert!((sure..=sure + unsure).contains(&usage.blobs), "{usage:?}, {sure} of {now:?}");
     assert!(usage.blobs + usage.partials <= now.blobs.len() as u64, "{usage:?}, {now:?}");
     assert!(usage.segment_live_bytes <= usage.segment_bytes, "{usage:?}");
+    assert_eq!(store.held_bytes().carried, usage.carried_bytes, "as counted anew: {usage:?}");
     if unsure == 0 {
         let pool = system.model.pool.iter();
         let mut sizes: Vec<_> = pool.map(|one| (one.holder.id, one.holder.size())).collect();
@@ -114,8 +124,16 @@ pub(crate) fn left(store: &Store, model: &Model) -> Book {
     for content in model.pool.iter() {
         let id = content.holder.id;
         left.pins.extend(store.pins(&id).unwrap().iter().map(|reason| (id, reason[0])));
+        for lease in store.leases(&id).unwrap() {
+            left.leases.insert((id, lease.reason[0]), lease.until.as_secs() / 3600);
+        }
+        if store.class(&id).unwrap() == Class::Carried {
+            left.carried.insert(id);
+        }
     }
-    let of_one_time = |book: &Book| book.tags == left.tags && book.pins == left.pins;
+    let of_one_time = |book: &Book| {
+        book.tags == left.tags && book.pins == left.pins && book.leases == left.leases
+    };
     assert!(model.past.iter().any(of_one_time), "names of one time: {left:?} of {:?}", model.past);
     for stat in store.list(None, usize::MAX).unwrap() {
         let past: Vec<_> = model.past.iter().filter_map(|book| book.blobs.get(&stat.id)).collect();
@@ -127,7 +145,7 @@ pub(crate) fn left(store: &Store, model: &Model) -> Book {
         blob.held = held(store, &stat.id);
         let once = past.iter().fold(RangeSet::new(), |all, blob| all.union(&blob.held));
         assert!(blob.held.difference(&once).is_empty(), "{}: {} of {once}", stat.id, blob.held);
-        blob.unsure |= past.iter().any(|other| other.complete != blob.complete);
+        blob.unsure |= past.iter().any(|other| other.unsure || other.complete != blob.complete);
         left.blobs.insert(stat.id, blob);
     }
     for (id, blob) in &model.durable.blobs {

@@ -55,7 +55,37 @@ pub(crate) enum Op {
         at: usize,
         reason: u8,
     },
-    /// Removes what has neither a name nor a pin.
+    /// Keeps a blob for some hours.
+    Lease {
+        at: usize,
+        reason: u8,
+        hours: u8,
+    },
+    Release {
+        at: usize,
+        reason: u8,
+    },
+    /// An hour passes.
+    Pass,
+    /// For whom a blob is held.
+    Class {
+        at: usize,
+        carried: bool,
+    },
+    /// Notes a use.
+    Use {
+        at: usize,
+    },
+    /// Evicts until so much is given back.
+    Evict {
+        carried: bool,
+        needed: u64,
+    },
+    /// Reads all again, with such a budget.
+    Scrub {
+        budget: u64,
+    },
+    /// Removes what has neither a name, a pin nor a lease.
     Collect,
     /// Flips a bit of a shared file, and not its time.
     Rot {
@@ -113,6 +143,23 @@ pub(crate) fn ops(model: &Model) -> BoxedStrategy<Op> {
         (1, at().prop_map(|at| Op::Watch { at }).boxed()),
         (1, (at(), small()).prop_map(|(at, name)| Op::Tag { at, name }).boxed()),
         (1, (at(), small()).prop_map(|(at, reason)| Op::Pin { at, reason }).boxed()),
+        (
+            1,
+            (at(), small(), 0..4_u8)
+                .prop_map(|(at, reason, hours)| Op::Lease { at, reason, hours })
+                .boxed(),
+        ),
+        (1, (at(), small()).prop_map(|(at, reason)| Op::Release { at, reason }).boxed()),
+        (1, Just(Op::Pass).boxed()),
+        (2, (at(), any::<bool>()).prop_map(|(at, carried)| Op::Class { at, carried }).boxed()),
+        (1, at().prop_map(|at| Op::Use { at }).boxed()),
+        (
+            1,
+            (any::<bool>(), 1..300_000_u64)
+                .prop_map(|(carried, needed)| Op::Evict { carried, needed })
+                .boxed(),
+        ),
+        (1, (1..400_000_u64).prop_map(|budget| Op::Scrub { budget }).boxed()),
         (1, Just(Op::Collect).boxed()),
         (1, Just(Op::Checkpoint).boxed()),
         (1, Just(Op::Reopen).boxed()),
@@ -159,6 +206,10 @@ pub(crate) fn is_allowed(model: &Model, op: &Op) -> bool {
         | Op::Watch { at }
         | Op::Tag { at, .. }
         | Op::Pin { at, .. }
+        | Op::Lease { at, .. }
+        | Op::Release { at, .. }
+        | Op::Class { at, .. }
+        | Op::Use { at }
         | Op::Receive(Receive { at, .. }) => in_pool(*at),
         Op::Remove { at } | Op::Export { at } | Op::Verify { at } => {
             in_pool(*at) && model.blob(*at).is_some()
@@ -169,6 +220,13 @@ pub(crate) fn is_allowed(model: &Model, op: &Op) -> bool {
         Op::Untag { name } => model.now.tags.contains_key(name),
         Op::Touch { file } => model.files.contains_key(file),
         Op::Rot { file, .. } => model.can_rot(*file),
-        Op::Collect | Op::Checkpoint | Op::Reopen | Op::Kill | Op::Crash { .. } => true,
+        Op::Pass
+        | Op::Evict { .. }
+        | Op::Scrub { .. }
+        | Op::Collect
+        | Op::Checkpoint
+        | Op::Reopen
+        | Op::Kill
+        | Op::Crash { .. } => true,
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct Model {
     pub(crate) past: Vec<Book>,
     /// Blobs of which a file changed and another place may be left.
     pub(crate) doubtful: BTreeSet<BlobId>,
+    /// What time it is. Unit: hours.
+    pub(crate) hour: u64,
 }
 
 impl fmt::Debug for Model {
@@ -99,6 +101,7 @@ impl Model {
             durable: Book::default(),
             past: vec![Book::default()],
             doubtful: BTreeSet::new(),
+            hour: 1,
         }
     }
 
@@ -133,7 +136,10 @@ impl Model {
     /// Follows one step.
     pub(crate) fn step(&mut self, op: &Op, seen: Seen) {
         match op {
-            Op::Put { at } | Op::Import { at } => self.complete(*at, Place::Store),
+            Op::Put { at } | Op::Import { at } => {
+                self.now.carried.remove(&self.id(*at));
+                self.complete(*at, Place::Store);
+            }
             Op::Share { at, file } => {
                 self.overwrite(*file, Some(*at));
                 self.complete(*at, Place::File(*file));
@@ -155,20 +161,50 @@ impl Model {
             Op::Unpin { at, reason } => {
                 self.now.pins.remove(&(self.id(*at), *reason));
             }
+            Op::Lease { at, reason, hours } => {
+                let end = self.hour + u64::from(*hours);
+                self.now.leases.insert((self.id(*at), *reason), end);
+            }
+            Op::Release { at, reason } => {
+                self.now.leases.remove(&(self.id(*at), *reason));
+            }
+            Op::Pass => self.hour += 1,
+            Op::Class { at, carried: true } => {
+                self.now.carried.insert(self.id(*at));
+            }
+            Op::Class { at, carried: false } => {
+                self.now.carried.remove(&self.id(*at));
+            }
+            Op::Evict { .. } => match seen {
+                Seen::Gone(gone) if !gone.is_empty() => {
+                    for id in gone {
+                        self.remove(&id);
+                    }
+                    self.checkpoint();
+                }
+                Seen::Gone(_) => {}
+                _ => self.doubt_what_may_go(),
+            },
             Op::Collect => {
+                let hour = self.hour;
                 let gone = match seen {
                     Seen::Gone(gone) => gone,
-                    _ => self.give_up(self.now.loose()),
+                    _ => self.give_up(self.now.loose(hour)),
                 };
                 for id in gone {
                     self.remove(&id);
                 }
+                self.now.leases.retain(|_, end| *end > hour);
                 self.checkpoint();
             }
             Op::Rot { file, byte } => self.rot(*file, *byte, &seen),
             Op::Checkpoint | Op::Reopen => self.checkpoint(),
             Op::Kill | Op::Crash { .. } => self.crash(seen),
-            Op::Watch { .. } | Op::Export { .. } | Op::Verify { .. } => {}
+            Op::Watch { .. }
+            | Op::Export { .. }
+            | Op::Verify { .. }
+            | Op::Use { .. }
+            | Op::Scrub { .. } => {}
         }
         self.past.push(self.now.clone());
     }
@@ -197,8 +233,21 @@ impl Model {
 
     fn remove(&mut self, id: &BlobId) {
         self.now.blobs.remove(id);
+        self.now.carried.remove(id);
         // From here on nothing is promised: it may be back after a crash, or not.
         self.durable.blobs.remove(id);
+    }
+
+    /// Expects nothing any more of what nothing keeps: perhaps it was evicted.
+    fn doubt_what_may_go(&mut self) {
+        let may_go = self.now.blobs.keys().filter(|id| !self.now.is_kept(id, self.hour));
+        let may_go: Vec<_> = may_go.copied().collect();
+        for id in may_go {
+            if let Some(blob) = self.now.blobs.get_mut(&id) {
+                (blob.held, blob.unsure) = (RangeSet::new(), true);
+            }
+            self.durable.blobs.remove(&id);
+        }
     }
 
     /// Expects nothing any more of blobs that may be gone, and returns those that are.
@@ -300,6 +349,8 @@ impl Model {
         let mut left = self.durable.clone();
         left.tags.retain(|name, id| self.past.iter().all(|book| book.tags.get(name) == Some(id)));
         left.pins.retain(|pin| self.past.iter().all(|book| book.pins.contains(pin)));
+        left.leases
+            .retain(|lease, end| self.past.iter().all(|book| book.leases.get(lease) == Some(end)));
         for (id, blob) in self.past.iter().flat_map(|book| &book.blobs) {
             left.blobs.entry(*id).or_insert_with(|| Blob {
                 held: RangeSet::new(),

@@ -1,10 +1,11 @@
 //! A store on a disk in memory, and what it is known to hold.
 
+use core::time::Duration;
 use std::{collections::BTreeSet, path::Path};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
 use samara_store::{
-    BlobReader, ExportError, FinishError, ReadError, Receiver, Store, Target,
+    BlobReader, Class, ExportError, FinishError, ReadError, Receiver, Store, Target,
     disk::{Disk as _, MemDisk},
 };
 
@@ -15,6 +16,12 @@ use crate::{
     reference::{Model, STEP_LEAVES, Seen, group_of},
     support::{bytes, open},
 };
+
+const HOUR: Duration = Duration::from_hours(1);
+
+const fn class(carried: bool) -> Class {
+    if carried { Class::Carried } else { Class::Own }
+}
 
 /// Readers that are kept open at once.
 const READERS_MAX: usize = 3;
@@ -79,6 +86,23 @@ impl System {
             Op::Untag { name } => self.store().untag(&[name]).unwrap(),
             Op::Pin { at, reason } => self.store().pin(&self.model.id(at), &[reason]).unwrap(),
             Op::Unpin { at, reason } => self.store().unpin(&self.model.id(at), &[reason]).unwrap(),
+            Op::Lease { at, reason, hours } => {
+                let end = HOUR * (self.hour() + u32::from(hours));
+                self.store().lease(&self.model.id(at), &[reason], end).unwrap();
+            }
+            Op::Release { at, reason } => {
+                self.store().release(&self.model.id(at), &[reason]).unwrap();
+            }
+            Op::Pass => {}
+            Op::Class { at, carried } => {
+                let class = class(carried);
+                self.store().set_class(&self.model.id(at), class, HOUR * self.hour()).unwrap();
+            }
+            Op::Use { at } => {
+                self.store().touch(&self.model.id(at), HOUR * self.hour()).unwrap();
+            }
+            Op::Evict { carried, needed } => return Seen::Gone(self.evict(class(carried), needed)),
+            Op::Scrub { budget } => self.scrub(budget),
             Op::Collect => return Seen::Gone(self.collect()),
             Op::Rot { file, byte } => return Seen::Rot(self.rot(file, byte)),
             Op::Checkpoint => self.store().checkpoint().unwrap(),
@@ -185,15 +209,67 @@ impl System {
         assert!(report.damaged.intersection(&held).is_empty(), "{}", report.damaged);
     }
 
+    fn hour(&self) -> u32 {
+        u32::try_from(self.model.hour).unwrap()
+    }
+
+    /// The blobs that are gone now: those that were explained, and nothing that is kept.
+    fn evict(&mut self, class: Class, needed: u64) -> BTreeSet<BlobId> {
+        let (now, hour) = (HOUR * self.hour(), self.model.hour);
+        let explained = self.store().explain_eviction(needed, class, now).unwrap();
+        let before = self.store().held_bytes();
+        let gone = self.store().evict(needed, class, now).unwrap();
+        assert_eq!(gone, explained);
+        let bytes: u64 = gone.iter().map(|one| one.bytes).sum();
+        let last = gone.last().map_or(0, |one| one.bytes);
+        assert!(bytes - last < needed, "no more than is needed: {gone:?}");
+        let after = self.store().held_bytes();
+        let of = |held: samara_store::HeldBytes| held.own + held.carried;
+        // Chunks that two of them shared come on top.
+        assert!(of(before) - of(after) >= bytes, "{gone:?}: {before:?}, {after:?}");
+        for one in &gone {
+            assert!(!self.model.now.is_kept(&one.id, hour), "{one:?} is kept");
+            let carried = self.model.now.carried.contains(&one.id);
+            assert_eq!(carried, class == Class::Carried, "{one:?}");
+            assert!(self.store().stat(&one.id).unwrap().is_none());
+        }
+        gone.iter().map(|one| one.id).collect()
+    }
+
+    /// Whatever was damaged has been found by a read before.
+    fn scrub(&mut self, budget: u64) {
+        let mut rounds = 0;
+        loop {
+            let report = self.store().scrub(budget).unwrap();
+            assert!(report.checked_bytes <= budget + 16_384, "{report:?}");
+            assert!(report.damaged.is_empty(), "{report:?}");
+            if report.done {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 10_000_000 / budget + 100, "it ends");
+        }
+    }
+
     /// The blobs that are gone now.
     fn collect(&mut self) -> BTreeSet<BlobId> {
-        let mut gone = self.model.now.loose();
-        let count = self.store().collect(&mut |_| false).unwrap();
+        let mut gone = self.model.now.loose(self.model.hour);
+        // Of some it is not known whether they are there.
+        let there = |id: &BlobId| self.store().stat(id).unwrap().is_some();
+        gone.retain(|id| !self.model.now.blobs[id].unsure || there(id));
+        let count = self.store().collect(HOUR * self.hour(), &mut |_| false).unwrap();
         // Of some it is not known whether they were complete; the partial ones stay.
         gone.retain(|id| {
             !self.model.now.blobs[id].unsure || self.store().stat(id).unwrap().is_none()
         });
         assert_eq!(count, gone.len() as u64);
+        // The class of what is not there is forgotten.
+        let store = self.store.as_ref().unwrap();
+        self.model.now.carried.retain(|id| {
+            let carried = store.class(id).unwrap() == Class::Carried;
+            assert!(carried || store.stat(id).unwrap().is_none(), "{id}");
+            carried
+        });
         gone
     }
 

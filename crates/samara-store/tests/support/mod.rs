@@ -6,7 +6,7 @@ use core::ops::Range;
 use std::{path::Path, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
-use samara_store::{ChunkerParams, OpenError, Options, Store, disk::MemDisk};
+use samara_store::{ChunkerParams, OpenError, Options, Quotas, Store, disk::MemDisk};
 use samara_tree::{Cv, OutboardBuilder, Prover};
 
 pub const DIR: &str = "/store";
@@ -22,6 +22,7 @@ pub fn options() -> Options {
         // Small, so that blobs of some 100 KiB have many.
         chunking: Some(ChunkerParams::Kib16),
         compression: None,
+        quotas: Quotas::default(),
     }
 }
 
