@@ -109,7 +109,7 @@ impl Inner {
                 })?;
                 return Ok(());
             };
-            let counted = self.change(Table::Chunks, &[key], |pending, rows| {
+            let counted = self.change(&[(Table::Chunks, key)], |pending, rows| {
                 let row = rows.into_iter().next().flatten();
                 let row = row.and_then(|row| ChunkRow::decode(&row));
                 // Given back or moved meanwhile: what was compared is not there any more.
@@ -220,7 +220,7 @@ impl Inner {
         let Some(loc) = at else { return Err(StoreError::corrupt("a record without a place")) };
         let [len, stored] = [len, payload.len()].map(|len| u32::try_from(len).unwrap_or(u32::MAX));
         let new = ChunkRow { loc, len, stored, count: 0 };
-        self.change(Table::Chunks, &[key], |pending, rows| {
+        self.change(&[(Table::Chunks, key)], |pending, rows| {
             let old = rows.into_iter().next().flatten().and_then(|row| ChunkRow::decode(&row));
             let booked = book(pending, old, new);
             let freed = if booked {
@@ -241,8 +241,8 @@ impl Inner {
         for entry in &row.entries {
             *uses.entry(entry.key).or_default() += 1;
         }
-        let keys: Vec<ChunkKey> = uses.keys().copied().collect();
-        self.change(Table::Chunks, &keys, |pending, rows| {
+        let keys: Vec<_> = uses.keys().map(|key| (Table::Chunks, *key)).collect();
+        self.change(&keys, |pending, rows| {
             for ((key, uses), row) in uses.iter().zip(rows) {
                 let Some(row) = row.and_then(|row| ChunkRow::decode(&row)) else { continue };
                 if let Some(row) = row.uncounted(*uses) {

@@ -307,7 +307,9 @@ impl Inner {
 
     /// Removes one blob from segments, unless somebody began to receive it.
     fn evict_one(&self, id: BlobId) -> Result<bool, StoreError> {
-        let _no_class_changes = locked(&self.life.classing);
+        // Who needs the room may have a blob, so nobody waits for another one here.
+        let Some(owned) = self.owners.try_take(id) else { return Ok(false) };
+        let no_class_changes = locked(&self.life.classing);
         // Nobody begins meanwhile.
         let mut partials = locked(&self.partials);
         //= rfcs/0009-store.md#store-42
@@ -319,11 +321,13 @@ impl Inner {
         if self.get(Table::Partials, id.as_bytes())?.is_some() {
             self.forget_partial(id)?;
         }
+        let mut loosened = None;
         if let Some(row) = self.blob_row(id)? {
-            self.forget_complete(id, &row)?;
+            loosened = self.forget_complete(id, &row)?;
         }
         self.pending().delete(Table::Classes, id.as_bytes());
-        Ok(true)
+        drop((partials, no_class_changes, owned));
+        loosened.map_or(Ok(true), |map| self.reclaim_map(map).map(|()| true))
     }
 }
 

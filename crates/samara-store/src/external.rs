@@ -129,6 +129,7 @@ impl Store {
         }
         let id = hashed.id;
         let external = External { root, rel: rel.into(), stamp: stamp(&before), stale: false };
+        let owned = inner.owners.take(id);
         let has_outboard = Tree::new(hashed.size).stored_cvs() == 0
             || inner.blob_row(id)?.is_some_and(|row| !row.damaged);
         let outboard = if has_outboard {
@@ -139,6 +140,7 @@ impl Store {
         };
         inner.drop_partial(id)?;
         inner.add_place(id, hashed.size, external, outboard, None)?;
+        drop(owned);
         inner.maybe_checkpoint()?;
         self.stat(&id)?.ok_or_else(|| StoreError::corrupt("a new blob").into())
     }
@@ -349,14 +351,13 @@ impl Inner {
                 self.sync_names(rename.root, changed)?;
             }
         }
-        let row = self.blob_row(id)?;
-        let mut pending = self.pending();
-        pending.delete(Table::Renames, id.as_bytes());
-        if let (Some(mut row), Renamed::Done) = (row, renamed) {
-            move_place(&mut row, rename);
-            pending.put(Table::Blobs, id.as_bytes(), row.encode());
-        }
-        drop(pending);
+        self.change_blob(id, |pending, row, _| {
+            pending.delete(Table::Renames, id.as_bytes());
+            if let (Some(mut row), Renamed::Done) = (row, renamed) {
+                move_place(&mut row, rename);
+                pending.put(Table::Blobs, id.as_bytes(), row.encode());
+            }
+        })?;
         locked(&self.readers).forget(id);
         Ok(renamed)
     }

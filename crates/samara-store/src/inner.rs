@@ -24,6 +24,7 @@ use crate::{
     error::{StoreError, failed},
     index::{Batch, Index, Overlay, Row, Table},
     new_file::NewSmall,
+    own::Owners,
     partial::Partial,
     reader::ReaderCache,
     roots::Roots,
@@ -51,8 +52,8 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) recovery: OnceLock<Recovery>,
     pub(crate) index: Index,
-    /// Lock order: those of `life`, `partials`, a partial's state, `writer`, `pending`; `creating`, then
-    /// `roots`; the others are leaves. None but those of `life` is held while something is synced.
+    /// Lock order: a blob of `owners`, those of `life`, `partials`, a partial's state, `writer`, `pending`; `creating`, then
+    /// `roots`; the others are leaves. None but the first two is held while something is synced.
     pub(crate) commits: Commits<StoreError>,
     writer: Mutex<Writer>,
     /// What `writer` has yet to write.
@@ -72,6 +73,9 @@ pub(crate) struct Inner {
     numbers: AtomicU64,
     /// Chunks and their maps.
     pub(crate) chunks: Chunks,
+    pub(crate) owners: Owners,
+    /// Blobs whose outboards are being made again.
+    pub(crate) rebuilding: Owners,
     pub(crate) buffers: Arc<Buffers>,
     _lock: Box<dyn Lock>,
 }
@@ -277,6 +281,8 @@ impl Inner {
             creating: Default::default(),
             numbers: AtomicU64::new(0),
             chunks: Chunks::default(),
+            owners: Owners::default(),
+            rebuilding: Owners::default(),
             buffers: Arc::default(),
             _lock: parts.lock,
         }
@@ -312,22 +318,21 @@ impl Inner {
     /// changes or commits rows meanwhile. Called once, without reading anything under the lock.
     pub(crate) fn change<K: AsRef<[u8]>, T>(
         &self,
-        table: Table,
-        keys: &[K],
+        keys: &[(Table, K)],
         change: impl FnOnce(&mut Pending, Vec<Option<Vec<u8>>>) -> T,
     ) -> Result<T, StoreError> {
         loop {
             let commits = self.pending().commits;
             let mut rows = Vec::with_capacity(keys.len());
-            for key in keys {
-                rows.push(self.get(table, key.as_ref())?);
+            for (table, key) in keys {
+                rows.push(self.get(*table, key.as_ref())?);
             }
             let mut pending = self.pending();
             if pending.commits != commits {
                 continue;
             }
-            for (key, row) in keys.iter().zip(&mut rows) {
-                if let Some(now) = pending.lookup(table, key.as_ref()) {
+            for ((table, key), row) in keys.iter().zip(&mut rows) {
+                if let Some(now) = pending.lookup(*table, key.as_ref()) {
                     *row = now;
                 }
             }

@@ -114,6 +114,7 @@ mod mend;
 mod new_file;
 mod open;
 mod outboard;
+mod own;
 mod pack;
 mod partial;
 mod put;

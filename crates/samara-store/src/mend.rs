@@ -54,8 +54,7 @@ impl Inner {
             }
             self.maybe_checkpoint()?;
         }
-        let is_whole = self.change(Table::Blobs, &[id.as_bytes()], |pending, rows| {
-            let row = rows.into_iter().next().flatten().and_then(|row| BlobRow::decode(&row));
+        let is_whole = self.change_blob(id, |pending, row, _| {
             let row = row.filter(|row| !row.damaged && row.map() == Some(map));
             let Some(row) = row else { return false };
             let row = BlobRow { patched: false, ..row };

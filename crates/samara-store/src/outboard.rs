@@ -87,6 +87,11 @@ pub(crate) struct FinishedOutboard {
 }
 
 impl FinishedOutboard {
+    /// Gives back what was written: somebody else was first.
+    pub(crate) fn abandon(self, inner: &Inner) -> Result<(), StoreError> {
+        inner.free_outboard_of(self.id, self.extents)
+    }
+
     /// Puts the rows that refer to it into the batch, and says what the blob's row needs.
     pub(crate) fn book(self, pending: &mut Pending) -> Outboard {
         match self.extents.as_slice() {
@@ -103,6 +108,9 @@ impl FinishedOutboard {
     }
 }
 
+/// A record, and the key of the row that says where it is, if it has one.
+type Keyed = (Option<Vec<u8>>, Extent);
+
 impl Inner {
     /// Gives back values that were written and are not referred to.
     fn free_outboard_of(&self, id: BlobId, extents: Vec<(u64, Extent)>) -> Result<(), StoreError> {
@@ -112,24 +120,23 @@ impl Inner {
         Ok(())
     }
 
-    /// Gives back the outboard of a blob that gets another one.
-    pub(crate) fn free_outboard(
+    /// The records of a blob's outboard, each with the key of its row if it has one.
+    pub(crate) fn outboard_records(
         &self,
         id: BlobId,
         tree: Tree,
         outboard: Outboard,
-    ) -> Result<(), StoreError> {
-        let mut extents = Vec::new();
+    ) -> Result<Vec<Keyed>, StoreError> {
+        let mut records = Vec::new();
         if let Outboard::Record(loc) = outboard {
-            extents.push((0, whole(loc, tree.outboard_len())));
+            records.push((None, whole(loc, tree.outboard_len())));
         }
         let from = Extent::key(id, Holds::Outboard, 0);
         let to = Extent::key(id, Holds::Patch, 0);
         for (key, value) in self.rows(Table::Extents, &from, Some(&to), usize::MAX)? {
-            extents.extend(Extent::decode(&value).map(|extent| (0, extent)));
-            self.pending().delete(Table::Extents, &key);
+            records.extend(Extent::decode(&value).map(|extent| (Some(key), extent)));
         }
-        self.free_outboard_of(id, extents)
+        Ok(records)
     }
 }
 

@@ -505,21 +505,19 @@ impl Inner {
         leaves: &Range<u64>,
         patched: bool,
     ) -> Result<(), StoreError> {
-        let mut damaged = self.damaged(id)?;
-        damaged.remove(leaves.clone());
-        let row = self.blob_row(id)?;
-        let mut pending = self.pending();
-        if damaged.is_empty() {
-            pending.delete(Table::Damaged, id.as_bytes());
-        } else {
-            pending.put(Table::Damaged, id.as_bytes(), encode_ranges(&damaged));
-        }
-        if let Some(mut row) = row {
-            row.damaged = !damaged.is_empty();
-            row.patched |= patched;
-            pending.put(Table::Blobs, id.as_bytes(), row.encode());
-        }
-        drop(pending);
+        self.change_blob(id, |pending, row, mut damaged| {
+            damaged.remove(leaves.clone());
+            if damaged.is_empty() {
+                pending.delete(Table::Damaged, id.as_bytes());
+            } else {
+                pending.put(Table::Damaged, id.as_bytes(), encode_ranges(&damaged));
+            }
+            if let Some(mut row) = row {
+                row.damaged = !damaged.is_empty();
+                row.patched |= patched;
+                pending.put(Table::Blobs, id.as_bytes(), row.encode());
+            }
+        })?;
         locked(&self.readers).forget(id);
         Ok(())
     }

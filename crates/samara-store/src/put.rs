@@ -88,6 +88,20 @@ pub(crate) enum Written<'a> {
     Chunks(MapWriter<'a>),
 }
 
+impl Written<'_> {
+    /// Gives everything back.
+    fn abandon(self, inner: &Inner) -> Result<(), StoreError> {
+        match self {
+            Self::Extents { data, binding } => {
+                inner.free_all(&data);
+                inner.free_all(binding.map(|binding| (0, binding)).as_slice());
+                Ok(())
+            }
+            Self::Chunks(map) => map.abort(),
+        }
+    }
+}
+
 /// Cuts the bytes of a blob into chunks and keeps these.
 struct Cut<'a> {
     chunker: Chunker,
@@ -205,6 +219,11 @@ impl Inner {
         written: Written<'_>,
         spool: &Spool<'_>,
     ) -> Result<(), StoreError> {
+        let _owned = self.owners.take(id);
+        if !self.is_wanted(id)? {
+            // Somebody else was first.
+            return written.abandon(self);
+        }
         self.drop_partial(id)?;
         let old = self.blob_row(id)?;
         if let Some(old) = &old {

@@ -11,7 +11,7 @@ use crate::{
     disk::{File, Open, join},
     error::{ReadError, StoreError},
     index::Table,
-    inner::{Inner, locked},
+    inner::{Inner, Pending, locked},
     outboard::{OutboardWriter, whole},
     partial::index,
     reader::{Complete, Source, TRIES_MAX},
@@ -197,17 +197,18 @@ impl Inner {
 
     /// Puts leaves of a complete blob into quarantine, durably.
     pub(crate) fn quarantine(&self, id: BlobId, ranges: &RangeSet) -> Result<(), StoreError> {
-        let Some(mut row) = self.blob_row(id)? else { return Ok(()) };
-        let damaged = self.damaged(id)?.union(ranges);
-        if row.patched {
-            self.drop_patches(id, Tree::new(row.size), ranges)?;
-        }
-        row.damaged = true;
-        {
-            let mut pending = self.pending();
-            let ranges = crate::row::encode_ranges(&damaged);
-            pending.put(Table::Damaged, id.as_bytes(), ranges);
+        let patched = self.change_blob(id, |pending, row, damaged| {
+            let mut row = row?;
+            row.damaged = true;
+            let damaged = crate::row::encode_ranges(&damaged.union(ranges));
+            pending.put(Table::Damaged, id.as_bytes(), damaged);
             pending.put(Table::Blobs, id.as_bytes(), row.encode());
+            Some((row.size, row.patched))
+        })?;
+        match patched {
+            None => return Ok(()),
+            Some((size, true)) => self.drop_patches(id, Tree::new(size), ranges)?,
+            Some(_) => {}
         }
         locked(&self.readers).forget(id);
         #[cfg(feature = "tracing")]
@@ -219,24 +220,47 @@ impl Inner {
 
     /// Remembers that an external file is not what it was.
     pub(crate) fn mark_stale(&self, id: BlobId, external: &External) -> Result<(), StoreError> {
-        let Some(mut row) = self.blob_row(id)? else { return Ok(()) };
-        let mut changed = false;
-        for place in &mut row.places {
-            if let Place::External(found) = place
-                && found == external
-                && !found.stale
-            {
-                found.stale = true;
-                changed = true;
+        let changed = self.change_blob(id, |pending, row, _| {
+            let Some(mut row) = row else { return false };
+            let mut changed = false;
+            for place in &mut row.places {
+                if let Place::External(found) = place
+                    && found == external
+                    && !found.stale
+                {
+                    found.stale = true;
+                    changed = true;
+                }
             }
-        }
+            if changed {
+                pending.put(Table::Blobs, id.as_bytes(), row.encode());
+            }
+            changed
+        })?;
+        #[cfg(feature = "tracing")]
         if changed {
-            #[cfg(feature = "tracing")]
             tracing::warn!(blob = %id.fmt_short(), "a file changed since it was shared");
-            self.pending().put(Table::Blobs, id.as_bytes(), row.encode());
         }
+        #[cfg(not(feature = "tracing"))]
+        let _ = changed;
         locked(&self.readers).forget(id);
         Ok(())
+    }
+
+    /// Has `change` change the row of a complete blob, or what is in quarantine of it, by what they say
+    /// now; see [`change`](Self::change).
+    pub(crate) fn change_blob<T>(
+        &self,
+        id: BlobId,
+        change: impl FnOnce(&mut Pending, Option<BlobRow>, RangeSet) -> T,
+    ) -> Result<T, StoreError> {
+        let keys = [(Table::Blobs, id.as_bytes()), (Table::Damaged, id.as_bytes())];
+        self.change(&keys, |pending, rows| {
+            let [row, damaged] = <[_; 2]>::try_from(rows).unwrap_or_default();
+            let row = row.and_then(|row| BlobRow::decode(&row));
+            let damaged = damaged.and_then(|row| crate::row::decode_ranges(&row));
+            change(pending, row, damaged.unwrap_or_default())
+        })
     }
 
     /// Makes a damaged outboard again from the data. If the data is damaged too, everything goes
@@ -246,6 +270,13 @@ impl Inner {
         complete: &Complete,
         row: &BlobRow,
     ) -> Result<crate::row::Outboard, ReadError> {
+        // One at a time; what somebody else has made meanwhile is as good.
+        let _others_wait = self.rebuilding.take(complete.id);
+        if let Some(now) = self.blob_row(complete.id)?
+            && now.outboard != row.outboard
+        {
+            return Ok(now.outboard);
+        }
         let mut tries = 0;
         let writer = loop {
             let moves = self.chunks.moves();
@@ -255,19 +286,38 @@ impl Inner {
             }
             writer.abandon(self)?;
             tries += 1;
+            if complete.is_removed(self)? {
+                // Or replaced: what was read is nobody's any more.
+                let missing = Tree::new(complete.size).root().range().into();
+                return Err(ReadError::NotHeld { missing });
+            }
             if !complete.may_have_moved(self, moves) || tries == TRIES_MAX {
                 let all = RangeSet::from(Tree::new(complete.size).root().range());
                 self.quarantine(complete.id, &all)?;
                 return Err(ReadError::Damaged { ranges: all });
             }
         };
-        let finished = writer.finish(self)?;
-        self.free_outboard(complete.id, Tree::new(complete.size), row.outboard)?;
-        let mut row = row.clone();
-        let mut pending = self.pending();
-        row.outboard = finished.book(&mut pending);
-        pending.put(Table::Blobs, complete.id.as_bytes(), row.encode());
-        Ok(row.outboard)
+        let (id, old) = (complete.id, row.outboard);
+        let records = self.outboard_records(id, Tree::new(complete.size), old)?;
+        let carried = self.is_carried(id)?;
+        let mut finished = Some(writer.finish(self)?);
+        let booked = self.change_blob(id, |pending, row, _| {
+            // Whoever replaced the blob meanwhile has brought another outboard.
+            let mut row = row.filter(|row| row.outboard == old)?;
+            for (key, extent) in records {
+                key.inspect(|key| pending.delete(Table::Extents, key));
+                pending.work.free_of(carried, extent);
+            }
+            row.outboard = finished.take()?.book(pending);
+            pending.put(Table::Blobs, id.as_bytes(), row.encode());
+            Some(row.outboard)
+        })?;
+        if let Some(finished) = finished {
+            finished.abandon(self)?;
+        }
+        let gone =
+            || ReadError::NotHeld { missing: Tree::new(complete.size).root().range().into() };
+        booked.ok_or_else(gone)
     }
 
     /// Reads and hashes all of a blob, and writes its values. Returns whether they lead to the id.

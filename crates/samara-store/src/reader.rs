@@ -527,7 +527,7 @@ impl Complete {
 
     /// What was removed since has no bytes any more, perhaps not even the file that they were in.
     /// And if it came back somewhere else, it is not to blame there.
-    fn is_removed(&self, inner: &Inner) -> Result<bool, StoreError> {
+    pub(crate) fn is_removed(&self, inner: &Inner) -> Result<bool, StoreError> {
         Ok(!inner.blob_row(self.id)?.is_some_and(|row| self.reads_from(&row)))
     }
 

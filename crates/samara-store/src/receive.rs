@@ -186,6 +186,7 @@ impl Receiver {
 }
 
 fn finish(inner: &Arc<Inner>, partial: &Arc<Partial>) -> Result<(), FinishError> {
+    let _owned = inner.owners.take(partial.id);
     let mut state = partial.state();
     if state.closed {
         return Ok(());
@@ -326,6 +327,7 @@ impl Store {
         inner.alive()?;
         let receiver =
             |size, partial| Receiver { inner: Arc::clone(inner), id: *id, size, partial };
+        let owned = inner.owners.take(*id);
         // One at a time, so that two callers get the same receive.
         let mut partials = locked(&inner.partials);
         if let Some(partial) = partials.get(id).and_then(std::sync::Weak::upgrade) {
@@ -350,7 +352,8 @@ impl Store {
             }
             Some(row) if !inner.has_place(*id, &row)? => {
                 // Its file changed or is gone: nothing is left to go on from.
-                inner.forget_complete(*id, &row)?;
+                let loosened = inner.forget_complete(*id, &row)?;
+                loosened.map_or(Ok(()), |map| inner.reclaim_map(map))?;
                 inner.load_partial(*id, size)?
             }
             Some(row) if row.damaged => Some(inner.open_heal(*id, &row)?),
@@ -368,7 +371,7 @@ impl Store {
         };
         partials.retain(|_, partial| partial.strong_count() > 0);
         partials.insert(*id, Arc::downgrade(&partial));
-        drop(partials);
+        drop((partials, owned));
         // The name of a file of the user's is made durable as ours before anything is written to it,
         // so that a later process knows that it may go on with it.
         if let PartialPlace::File { root, .. } = &partial.place

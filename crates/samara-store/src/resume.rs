@@ -172,8 +172,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes the rows of a complete blob, and gives its space in segments back.
-    pub(crate) fn forget_complete(&self, id: BlobId, row: &BlobRow) -> Result<(), StoreError> {
+    /// Removes the rows of a complete blob, and gives its space in segments back, but for that of a
+    /// map, which is returned: [`reclaim_map`](Self::reclaim_map) does that when no lock is held.
+    pub(crate) fn forget_complete(
+        &self,
+        id: BlobId,
+        row: &BlobRow,
+    ) -> Result<Option<u64>, StoreError> {
         self.free_row(id, row)?;
         let mut pending = self.pending();
         pending.delete(Table::Blobs, id.as_bytes());
@@ -181,7 +186,7 @@ impl Inner {
         let loosened = row.loosen(&mut pending);
         drop(pending);
         locked(&self.readers).forget(id);
-        loosened.map_or(Ok(()), |map| self.reclaim_map(map))
+        Ok(loosened)
     }
 
     /// Frees all extents of a blob.

@@ -54,6 +54,7 @@ impl Store {
         target: &Target,
         data: &[u8],
     ) -> Result<(), ReceiveError> {
+        let owned = self.inner.owners.take(*id);
         match target {
             Target::Segments => {
                 self.inner.with_room(|| self.inner.small_to_segments(*id, data))?;
@@ -62,6 +63,7 @@ impl Store {
                 self.inner.small_to_file(*id, (*root, rel), *mode, mtime.map(nanos), data)?;
             }
         }
+        drop(owned);
         Ok(self.inner.maybe_checkpoint()?)
     }
 }

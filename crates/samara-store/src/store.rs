@@ -323,7 +323,8 @@ impl Store {
     pub fn remove(&self, id: &BlobId) -> Result<bool, StoreError> {
         let inner = &self.inner;
         inner.alive()?;
-        let mut found = false;
+        let (mut found, mut loosened) = (false, None);
+        let owned = inner.owners.take(*id);
         let no_class_changes = locked(&inner.life.classing);
         let partial = inner.get(Table::Partials, id.as_bytes())?;
         let live = inner.live_partial(*id).filter(|partial| !partial.heals);
@@ -338,10 +339,13 @@ impl Store {
         if let Some(row) = inner.blob_row(*id)? {
             found = true;
             inner.drop_partial(*id)?;
-            inner.forget_complete(*id, &row)?;
+            loosened = inner.forget_complete(*id, &row)?;
         }
         inner.pending().delete(Table::Classes, id.as_bytes());
-        drop(no_class_changes);
+        drop((no_class_changes, owned));
+        if let Some(map) = loosened {
+            inner.reclaim_map(map)?;
+        }
         if let Some(PartialPlace::File { root, rel, .. }) = place
             && let Ok(dir) = inner.root_dir(root)
         {
@@ -401,10 +405,14 @@ impl Store {
     pub fn reader(&self, id: &BlobId) -> Result<Option<BlobReader>, ReadError> {
         let inner = &self.inner;
         inner.alive()?;
-        if let Some(row) = inner.blob_row(*id)?
+        while let Some(row) = inner.blob_row(*id)?
             && (!is_stale(&row) || inner.live_partial(*id).is_none())
         {
-            return BlobReader::complete(Arc::clone(inner), *id, &row).map(Some);
+            match BlobReader::complete(Arc::clone(inner), *id, &row) {
+                // It was removed or replaced meanwhile.
+                Err(ReadError::NotHeld { .. }) => {}
+                opened => return opened.map(Some),
+            }
         }
         let partial = match inner.live_partial(*id) {
             Some(partial) => partial,

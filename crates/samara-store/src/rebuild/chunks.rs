@@ -151,8 +151,8 @@ impl Inner {
             for entry in &row.entries {
                 uses.entry(entry.key).or_insert((0, entry.len)).0 += 1;
             }
-            let keys: Vec<ChunkKey> = uses.keys().copied().collect();
-            self.change(Table::Chunks, &keys, |pending, rows| {
+            let keys: Vec<_> = uses.keys().map(|key| (Table::Chunks, *key)).collect();
+            self.change(&keys, |pending, rows| {
                 for ((key, (uses, len)), row) in uses.iter().zip(rows) {
                     let lost = ChunkRow { loc: NOWHERE, len: *len, stored: *len, count: 0 };
                     let row = row.and_then(|row| ChunkRow::decode(&row)).unwrap_or(lost);
