@@ -38,10 +38,9 @@ impl Chunks {
 
     /// A number that no map of the store has.
     pub(crate) fn number_map(&self) -> Result<u64, StoreError> {
-        match self.next_map.fetch_add(1, Ordering::Relaxed) {
-            u64::MAX => Err(StoreError::corrupt("the numbers of maps are used up")),
-            number => Ok(number),
-        }
+        let next = |number: u64| number.checked_add(1);
+        let number = self.next_map.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        number.map_err(|_| StoreError::corrupt("the numbers of maps are used up"))
     }
 
     pub(crate) fn moves(&self) -> u64 {
@@ -55,7 +54,8 @@ impl Chunks {
 
     /// Takes a map for writing it or giving it back, unless somebody else has it.
     pub(crate) fn take(&self, map: u64) -> Option<Busy<'_>> {
-        locked(&self.busy).insert(map).then_some(Busy { chunks: self, map })
+        let is_free = locked(&self.busy).insert(map);
+        is_free.then(|| Busy { chunks: self, map })
     }
 }
 
@@ -150,6 +150,8 @@ impl Inner {
             };
             //= rfcs/0009-store.md#store-32
             //# A store MUST compare the bytes of a chunk with those that it has before it counts the chunk as stored already.
+            // Nothing of what was compared before may be taken for what can't be read.
+            buffer.clear();
             buffer.resize(HEADER_LEN + row.stored as usize, 0);
             // What can't be read is no reason not to store it again.
             let read = self.read_record(extent.loc, buffer).ok();

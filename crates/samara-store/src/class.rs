@@ -220,6 +220,7 @@ impl Inner {
 
     /// Moves a blob to a class, with the bytes that it has. `used`: an hour at which it is wanted.
     fn reclass(&self, id: BlobId, class: Class, used: Option<u32>) -> Result<(), StoreError> {
+        let _owned = self.owners.take(id);
         let _one_at_a_time = locked(&self.life.classing);
         let partial = locked(&self.partials).get(&id).and_then(std::sync::Weak::upgrade);
         // Nothing is received meanwhile.

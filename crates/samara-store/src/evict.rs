@@ -291,8 +291,9 @@ impl Inner {
         let mut gone = Vec::new();
         //= rfcs/0009-store.md#store-44
         //# A store that evicts MUST remove what it would list as an explanation at that moment, and nothing else.
+        let mut keepers = self.keepers(now)?;
         for eviction in self.victims(needed, class, now)? {
-            if self.evict_one(eviction.id)? {
+            if self.evict_one(&mut keepers, eviction.id, class)? {
                 #[cfg(feature = "tracing")]
                 tracing::debug!(blob = %eviction.id.fmt_short(), reason = %eviction, "evicted");
                 gone.push(eviction);
@@ -305,8 +306,13 @@ impl Inner {
         Ok(gone)
     }
 
-    /// Removes one blob from segments, unless somebody began to receive it.
-    fn evict_one(&self, id: BlobId) -> Result<bool, StoreError> {
+    /// Removes one blob from segments, unless somebody began to receive it, or to keep it.
+    fn evict_one(
+        &self,
+        keepers: &mut Keepers,
+        id: BlobId,
+        class: Class,
+    ) -> Result<bool, StoreError> {
         // Who needs the room may have a blob, so nobody waits for another one here.
         let Some(owned) = self.owners.try_take(id) else { return Ok(false) };
         let no_class_changes = locked(&self.life.classing);
@@ -314,20 +320,35 @@ impl Inner {
         let mut partials = locked(&self.partials);
         //= rfcs/0009-store.md#store-42
         //# A store MUST NOT evict a blob that is being received.
-        if partials.get(&id).is_some_and(|partial| partial.strong_count() > 0) {
+        let is_received = partials.get(&id).is_some_and(|partial| partial.strong_count() > 0);
+        if is_received || self.class_row(id)?.class != class {
             return Ok(false);
         }
         partials.remove(&id);
-        if self.get(Table::Partials, id.as_bytes())?.is_some() {
-            self.forget_partial(id)?;
-        }
-        let mut loosened = None;
-        if let Some(row) = self.blob_row(id)? {
-            loosened = self.forget_complete(id, &row)?;
-        }
-        self.pending().delete(Table::Classes, id.as_bytes());
+        let partial = self.get(Table::Partials, id.as_bytes())?.is_some();
+        let (gone, loosened) = self.forget_unless_kept(keepers, id, partial)?;
         drop((partials, no_class_changes, owned));
-        loosened.map_or(Ok(true), |map| self.reclaim_map(map).map(|()| true))
+        loosened.map_or(Ok(gone), |map| self.reclaim_map(map).map(|()| gone))
+    }
+
+    /// Removes one complete blob, unless something keeps it.
+    pub(crate) fn collect_one(
+        &self,
+        keepers: &mut Keepers,
+        id: BlobId,
+    ) -> Result<bool, StoreError> {
+        if self.is_kept(keepers, id)? {
+            return Ok(false);
+        }
+        let owned = self.owners.take(id);
+        let no_class_changes = locked(&self.life.classing);
+        let partial = self.get(Table::Partials, id.as_bytes())?.is_some();
+        let (gone, loosened) = self.forget_unless_kept(keepers, id, partial)?;
+        if gone {
+            self.close_partial(id)?;
+        }
+        drop((no_class_changes, owned));
+        loosened.map_or(Ok(gone), |map| self.reclaim_map(map).map(|()| gone))
     }
 }
 

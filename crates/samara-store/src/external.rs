@@ -132,12 +132,7 @@ impl Store {
         let owned = inner.owners.take(id);
         let has_outboard = Tree::new(hashed.size).stored_cvs() == 0
             || inner.blob_row(id)?.is_some_and(|row| !row.damaged);
-        let outboard = if has_outboard {
-            None
-        } else {
-            let finished = spool.write(id, hashed.size)?;
-            Some(finished.book(&mut inner.pending()))
-        };
+        let outboard = if has_outboard { None } else { Some(spool.write(id, hashed.size)?) };
         inner.drop_partial(id)?;
         inner.add_place(id, hashed.size, external, outboard, None)?;
         drop(owned);

@@ -89,6 +89,9 @@ pub(crate) struct Pending {
     committing: Vec<Arc<Batch>>,
     /// Commits so far. Whoever read the index before another one has to look again.
     commits: u64,
+    /// How often something was given a name, a pin or a lease. Whoever removes what has none looks
+    /// again if it was.
+    pub(crate) kept: u64,
     /// Receives with new data.
     pub(crate) dirty: BTreeMap<BlobId, Arc<Partial>>,
     /// Bytes in use, but for what `work` changes.
@@ -601,7 +604,10 @@ impl Inner {
         for number in emptied.into_iter().filter(|number| open != Some(*number)) {
             let row = self.get(Table::Segments, &number.to_be_bytes());
             let row = row.ok().flatten().and_then(|row| SegmentRow::decode(&row));
-            if row.is_some_and(|row| row.live == 0) {
+            // What was appended while this was committed is no row's yet; it is not open any more,
+            // so nothing can follow.
+            let is_used = self.pending().work.live.contains_key(&number);
+            if !is_used && row.is_some_and(|row| row.live == 0) {
                 locked(&self.files).forget(number);
                 if self.dir.remove(&segment_path(number)).is_ok() {
                     removed.push(number);

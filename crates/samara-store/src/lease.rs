@@ -8,7 +8,7 @@ use crate::{
     Store,
     error::StoreError,
     index::Table,
-    inner::Inner,
+    inner::{Inner, locked},
     limits::NAME_MAX,
     row::{decode_number, encode_number, id_of, pin_key},
 };
@@ -38,7 +38,10 @@ impl Store {
         self.inner.alive()?;
         check_reason(reason)?;
         let end = until.as_secs().saturating_add(u64::from(until.subsec_nanos() > 0));
-        self.inner.pending().put(Table::Leases, &pin_key(*id, reason), encode_number(end));
+        let mut pending = self.inner.pending();
+        pending.put(Table::Leases, &pin_key(*id, reason), encode_number(end));
+        pending.kept += 1;
+        drop(pending);
         Ok(())
     }
 
@@ -108,6 +111,8 @@ fn names_of(id: BlobId) -> (Vec<u8>, Vec<u8>) {
 /// What keeps blobs, as of one time.
 #[derive(Debug)]
 pub(crate) struct Keepers {
+    /// As of so many things that were kept.
+    kept: u64,
     /// Blobs with a name, sorted: names do not lead from blobs to themselves.
     tagged: Vec<BlobId>,
     /// Unit: seconds since 1970.
@@ -117,11 +122,46 @@ pub(crate) struct Keepers {
 impl Inner {
     /// What keeps blobs at a time, in seconds since 1970. Reads all names: 32 bytes of memory each.
     pub(crate) fn keepers(&self, now: u64) -> Result<Keepers, StoreError> {
+        let kept = self.pending().kept;
         let mut tagged = Vec::new();
         self.each_row(Table::Tags, &mut |_, value| tagged.extend(id_of(value)))?;
         tagged.sort_unstable();
         tagged.dedup();
-        Ok(Keepers { tagged, now })
+        Ok(Keepers { kept, tagged, now })
+    }
+
+    /// Removes a blob unless something keeps it. `partial`: an unfinished receive as well. Returns
+    /// whether it did, and the map to be given back. Whoever calls this has the blob.
+    pub(crate) fn forget_unless_kept(
+        &self,
+        keepers: &mut Keepers,
+        id: BlobId,
+        partial: bool,
+    ) -> Result<(bool, Option<u64>), StoreError> {
+        loop {
+            if self.is_kept(keepers, id)? {
+                return Ok((false, None));
+            }
+            let done = self.replace_if(
+                id,
+                |pending| pending.kept == keepers.kept,
+                |pending, old| {
+                    if partial {
+                        pending.forget_partial(id);
+                    }
+                    pending.delete(Table::Blobs, id.as_bytes());
+                    pending.delete(Table::Damaged, id.as_bytes());
+                    pending.delete(Table::Classes, id.as_bytes());
+                    old.and_then(|old| old.loosen(pending))
+                },
+            )?;
+            if let Some(loosened) = done {
+                locked(&self.readers).forget(id);
+                return Ok((true, loosened));
+            }
+            // Something was given a name meanwhile, perhaps this.
+            *keepers = self.keepers(keepers.now)?;
+        }
     }
 
     /// Whether a blob has a name, a pin, or a lease that has not ended.

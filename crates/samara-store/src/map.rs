@@ -159,9 +159,10 @@ impl Inner {
     pub(crate) fn last_map(&self) -> Result<u64, StoreError> {
         let mut last = 0;
         for table in [Table::Maps, Table::Loose] {
-            let row = self.last_row(table, &[], &[u8::MAX; 16])?;
-            let number = row.and_then(|(key, _)| key.first_chunk::<8>().copied());
-            last = last.max(number.map_or(0, u64::from_be_bytes));
+            let Some((key, _)) = self.last_row(table, &[], &[u8::MAX; 17])? else { continue };
+            let number = key.first_chunk::<8>().copied();
+            let number = number.ok_or_else(|| StoreError::corrupt("the number of a map"))?;
+            last = last.max(u64::from_be_bytes(number));
         }
         Ok(last)
     }

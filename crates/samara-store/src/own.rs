@@ -38,7 +38,8 @@ impl Owners {
 
     /// Does not wait: `None` if somebody has the blob.
     pub(crate) fn try_take(&self, id: BlobId) -> Option<Owned<'_>> {
-        locked(&self.owned).insert(id).then_some(Owned { owners: self, id })
+        let is_free = locked(&self.owned).insert(id);
+        is_free.then(|| Owned { owners: self, id })
     }
 }
 

@@ -486,13 +486,12 @@ impl Inner {
             let from = Extent::key(id, Holds::Patch, bytes.start);
             let to = Extent::key(id, Holds::Patch, bytes.end);
             let rows = self.rows(Table::Extents, &from, Some(&to), usize::MAX)?;
-            let mut pending = self.pending();
-            for (key, value) in rows {
-                pending.delete(Table::Extents, &key);
-                if let Some(extent) = Extent::decode(&value) {
-                    pending.work.free_of(carried, extent);
-                }
-            }
+            let keys: Vec<_> = rows.into_iter().map(|(key, _)| (Table::Extents, key)).collect();
+            self.change(&keys, |pending, rows| {
+                // Who has read where they are has to look again.
+                self.chunks.moved();
+                pending.free_rows(carried, &keys, rows);
+            })?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
     inner::{Inner, Pending},
     limits::PAYLOAD_MAX,
     map::MapWriter,
-    outboard::{Spool, whole},
+    outboard::{FinishedOutboard, Spool, whole},
     partial::place_record,
     quota::{room_of, room_of_chunks},
     record::{FLAG_PROVISIONAL, Kind},
@@ -224,27 +224,46 @@ impl Inner {
             // Somebody else was first.
             return written.abandon(self);
         }
-        self.drop_partial(id)?;
-        let old = self.blob_row(id)?;
-        if let Some(old) = &old {
-            // Damaged or changed: everything of it is replaced.
-            self.free_row(id, old)?;
+        let written_out = spool.write(id, size);
+        let done = written_out.and_then(|outboard| self.book_all(id, size, &written, outboard));
+        match done {
+            Ok(loosened) => {
+                crate::inner::locked(&self.readers).forget(id);
+                loosened.map_or(Ok(()), |map| self.reclaim_map(map))
+            }
+            Err(error) => {
+                // What can't be given back now is at the next collection.
+                let _ = written.abandon(self);
+                Err(error)
+            }
         }
-        let outboard = spool.write(id, size)?;
-        let mut pending = self.pending();
-        let outboard: Outboard = outboard.book(&mut pending);
-        let place = match &written {
-            Written::Extents { data, binding } => book_extents(&mut pending, id, data, *binding),
-            Written::Chunks(map) => map.bind(&mut pending),
-        };
-        let loosened = old.as_ref().and_then(|old| old.loosen(&mut pending));
-        let places = vec![place];
-        let row = BlobRow { size, outboard, damaged: false, patched: false, places };
-        pending.put(Table::Blobs, id.as_bytes(), row.encode());
-        pending.delete(Table::Damaged, id.as_bytes());
-        drop(pending);
-        crate::inner::locked(&self.readers).forget(id);
-        loosened.map_or(Ok(()), |map| self.reclaim_map(map))
+    }
+
+    /// Puts the rows of a blob in place of those that were there, damaged or changed. Returns the map
+    /// that was replaced.
+    fn book_all(
+        &self,
+        id: BlobId,
+        size: u64,
+        written: &Written<'_>,
+        outboard: FinishedOutboard,
+    ) -> Result<Option<u64>, StoreError> {
+        let has_partial = self.close_partial(id)?;
+        self.replace(id, |pending, old| {
+            if has_partial {
+                pending.forget_partial(id);
+            }
+            let outboard: Outboard = outboard.book(pending);
+            let place = match written {
+                Written::Extents { data, binding } => book_extents(pending, id, data, *binding),
+                Written::Chunks(map) => map.bind(pending),
+            };
+            let places = vec![place];
+            let row = BlobRow { size, outboard, damaged: false, patched: false, places };
+            pending.put(Table::Blobs, id.as_bytes(), row.encode());
+            pending.delete(Table::Damaged, id.as_bytes());
+            old.and_then(|old| old.loosen(pending))
+        })
     }
 
     /// An id for the records of an import that begins with these bytes. Two imports that begin alike

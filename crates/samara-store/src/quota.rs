@@ -218,6 +218,8 @@ impl Inner {
     fn make_room(&self, classes: &[Class], needed: u64, more: u64) -> Result<u64, StoreError> {
         let wanted = needed.saturating_add(more);
         let mut freed = 0_u64;
+        // What imports that never ended have left is nobody's.
+        self.reclaim_loose()?;
         for class in classes.iter().filter(|class| self.options.quotas.may_evict(**class)) {
             // `more` is no reason to search again, nor to go on to what is worth more.
             while freed < needed {

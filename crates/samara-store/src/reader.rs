@@ -120,7 +120,8 @@ impl BlobReader {
     ) -> Result<Self, ReadError> {
         let cached = locked(&inner.readers).get(id);
         if let Some(reader) = cached {
-            if reader.is_unchanged(&inner)? {
+            // It may be of a blob that was removed and came back.
+            if reader.is_of(row) && reader.is_unchanged(&inner)? {
                 return Ok(Self { inner, blob: Blob::Complete(reader) });
             }
             locked(&inner.readers).forget(id);
@@ -396,6 +397,12 @@ impl Complete {
         Err(ReadError::Changed { path })
     }
 
+    /// Whether it was opened by this row, and nothing of it is or was in quarantine.
+    fn is_of(&self, row: &BlobRow) -> bool {
+        let is_sound = !row.damaged && locked(&self.damaged).is_empty();
+        is_sound && row.patched == self.patched && self.reads_from(row)
+    }
+
     /// Whether the bytes and their proofs are still read from where the blob has them.
     fn reads_from(&self, row: &BlobRow) -> bool {
         let place = |place: &Place| match (&self.source, place) {
@@ -483,9 +490,10 @@ impl Complete {
         }
     }
 
-    /// Whether a chunk of the blob may have been moved since there were so many moves.
+    /// Whether a chunk of the blob, or what lies over a part of it, may have been moved since there were
+    /// so many moves.
     pub(crate) fn may_have_moved(&self, inner: &Inner, moves: u64) -> bool {
-        matches!(self.source, Source::Map(_)) && inner.chunks.moves() != moves
+        (self.patched || matches!(self.source, Source::Map(_))) && inner.chunks.moves() != moves
     }
 
     /// The verified bytes of the units around a range of leaves.

@@ -352,7 +352,7 @@ impl Store {
             }
             Some(row) if !inner.has_place(*id, &row)? => {
                 // Its file changed or is gone: nothing is left to go on from.
-                let loosened = inner.forget_complete(*id, &row)?;
+                let loosened = inner.forget_complete(*id)?;
                 loosened.map_or(Ok(()), |map| inner.reclaim_map(map))?;
                 inner.load_partial(*id, size)?
             }

@@ -11,7 +11,7 @@ use crate::{
     disk::{Open, check_rel, join},
     error::{ReceiveError, StoreError},
     index::Table,
-    inner::{Inner, locked},
+    inner::{Inner, Pending, locked},
     outboard::{NotWhole, StoredOutboard, Whole, whole},
     partial::{Partial, remove_files},
     row::{BlobRow, Extent, Holds, Outboard, PartialPlace, PartialRow, Place},
@@ -145,6 +145,11 @@ impl Inner {
 
     /// Gives up an unfinished receive of a blob that arrived in another way.
     pub(crate) fn drop_partial(&self, id: BlobId) -> Result<(), StoreError> {
+        if self.close_partial(id)? { self.forget_partial(id) } else { Ok(()) }
+    }
+
+    /// Ends the receives of a blob that are under way. Returns whether an unfinished one has rows.
+    pub(crate) fn close_partial(&self, id: BlobId) -> Result<bool, StoreError> {
         let partial = {
             let mut partials = locked(&self.partials);
             if partials.is_empty() { None } else { partials.remove(&id) }
@@ -153,79 +158,117 @@ impl Inner {
         if let Some(partial) = &partial {
             partial.close();
             if partial.heals {
-                return Ok(());
+                return Ok(false);
             }
         }
-        if partial.is_some() || self.get(Table::Partials, id.as_bytes())?.is_some() {
-            self.forget_partial(id)?;
-        }
-        Ok(())
+        Ok(partial.is_some() || self.get(Table::Partials, id.as_bytes())?.is_some())
     }
 
     /// Removes the rows and files of an unfinished receive. The destination file stays.
     pub(crate) fn forget_partial(&self, id: BlobId) -> Result<(), StoreError> {
-        self.free_extents(id)?;
-        let mut pending = self.pending();
-        pending.delete(Table::Partials, id.as_bytes());
-        pending.dirty.remove(&id);
-        pending.work.cleanup.push(id);
-        Ok(())
+        self.free_extents(id, |pending| pending.forget_partial(id))
     }
 
     /// Removes the rows of a complete blob, and gives its space in segments back, but for that of a
     /// map, which is returned: [`reclaim_map`](Self::reclaim_map) does that when no lock is held.
-    pub(crate) fn forget_complete(
-        &self,
-        id: BlobId,
-        row: &BlobRow,
-    ) -> Result<Option<u64>, StoreError> {
-        self.free_row(id, row)?;
-        let mut pending = self.pending();
-        pending.delete(Table::Blobs, id.as_bytes());
-        pending.delete(Table::Damaged, id.as_bytes());
-        let loosened = row.loosen(&mut pending);
-        drop(pending);
+    pub(crate) fn forget_complete(&self, id: BlobId) -> Result<Option<u64>, StoreError> {
+        let loosened = self.replace(id, |pending, old| {
+            pending.delete(Table::Blobs, id.as_bytes());
+            pending.delete(Table::Damaged, id.as_bytes());
+            old.and_then(|old| old.loosen(pending))
+        });
         locked(&self.readers).forget(id);
-        Ok(loosened)
+        loosened
     }
 
-    /// Frees all extents of a blob.
-    pub(crate) fn free_extents(&self, id: BlobId) -> Result<(), StoreError> {
+    /// Frees all extents of a blob, and does `with` in the same step.
+    pub(crate) fn free_extents<T>(
+        &self,
+        id: BlobId,
+        with: impl FnOnce(&mut Pending) -> T,
+    ) -> Result<T, StoreError> {
         let carried = self.is_carried(id)?;
+        let keys = self.extent_keys(id)?;
+        self.change(&keys, |pending, rows| {
+            pending.free_rows(carried, &keys, rows);
+            with(pending)
+        })
+    }
+
+    /// Frees everything of a complete blob in segments, but for chunks ([`BlobRow::loosen`]), and does
+    /// `with`, which gets its row and replaces it, in the same step: a commit has both or neither.
+    pub(crate) fn replace<T>(
+        &self,
+        id: BlobId,
+        with: impl FnOnce(&mut Pending, Option<BlobRow>) -> T,
+    ) -> Result<T, StoreError> {
+        let done = self.replace_if(id, |_| true, with)?;
+        done.ok_or_else(|| StoreError::corrupt("a step that was not taken"))
+    }
+
+    /// As [`replace`](Self::replace), but only if `may` still says so in that step.
+    pub(crate) fn replace_if<T>(
+        &self,
+        id: BlobId,
+        may: impl FnOnce(&Pending) -> bool,
+        with: impl FnOnce(&mut Pending, Option<BlobRow>) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let carried = self.is_carried(id)?;
+        let mut keys = self.extent_keys(id)?;
+        keys.push((Table::Blobs, id.as_bytes().to_vec()));
+        self.change(&keys, |pending, mut rows| {
+            if !may(pending) {
+                return None;
+            }
+            let old = rows.pop().flatten().and_then(|row| BlobRow::decode(&row));
+            //= rfcs/0009-store.md#store-39
+            //# A store MUST free the records of a blob in the commit that removes or replaces the blob's row.
+            pending.free_rows(carried, &keys, rows);
+            for place in old.iter().flat_map(|old| &old.places) {
+                if let (Place::Record(loc), Some(old)) = (place, &old) {
+                    pending.work.free_of(carried, whole(*loc, old.size));
+                }
+            }
+            if let Some(BlobRow { size, outboard: Outboard::Record(loc), .. }) = &old {
+                pending.work.free_of(carried, whole(*loc, Tree::new(*size).outboard_len()));
+            }
+            Some(with(pending, old))
+        })
+    }
+
+    fn extent_keys(&self, id: BlobId) -> Result<Vec<(Table, Vec<u8>)>, StoreError> {
         let from = Extent::key(id, Holds::Data, 0);
         let mut to = from;
         if let Some(kind) = to.get_mut(32) {
             *kind = u8::MAX;
         }
-        loop {
-            let rows = self.rows(Table::Extents, &from, Some(&to), 1024)?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let mut pending = self.pending();
-            for (key, value) in rows {
-                pending.delete(Table::Extents, &key);
-                if let Some(extent) = Extent::decode(&value) {
-                    pending.work.free_of(carried, extent);
-                }
+        let rows = self.rows(Table::Extents, &from, Some(&to), usize::MAX)?;
+        Ok(rows.into_iter().map(|(key, _)| (Table::Extents, key)).collect())
+    }
+}
+
+impl Pending {
+    /// Removes rows of extents, as they are now, and frees what they point to.
+    pub(crate) fn free_rows(
+        &mut self,
+        carried: bool,
+        keys: &[(Table, Vec<u8>)],
+        rows: Vec<Option<Vec<u8>>>,
+    ) {
+        for ((table, key), row) in keys.iter().zip(rows) {
+            // Who has removed it meanwhile has freed it.
+            let Some(row) = row else { continue };
+            self.delete(*table, key);
+            if let Some(extent) = Extent::decode(&row) {
+                self.work.free_of(carried, extent);
             }
         }
     }
 
-    /// Frees everything that the row of a complete blob refers to in segments, but for chunks: see
-    /// [`BlobRow::loosen`].
-    pub(crate) fn free_row(&self, id: BlobId, row: &BlobRow) -> Result<(), StoreError> {
-        self.free_extents(id)?;
-        let carried = self.is_carried(id)?;
-        let mut pending = self.pending();
-        for place in &row.places {
-            if let Place::Record(loc) = place {
-                pending.work.free_of(carried, whole(*loc, row.size));
-            }
-        }
-        if let Outboard::Record(loc) = row.outboard {
-            pending.work.free_of(carried, whole(loc, Tree::new(row.size).outboard_len()));
-        }
-        Ok(())
+    /// Removes the row of an unfinished receive, and its files once that is committed.
+    pub(crate) fn forget_partial(&mut self, id: BlobId) {
+        self.delete(Table::Partials, id.as_bytes());
+        self.dirty.remove(&id);
+        self.work.cleanup.push(id);
     }
 }

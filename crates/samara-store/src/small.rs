@@ -10,10 +10,10 @@ use crate::{
     disk::{Dir, File, Open, check_rel, join, parent},
     error::{ReceiveError, StoreError},
     index::Table,
-    inner::{Inner, locked},
+    inner::{Inner, Pending, locked},
     limits::PLACES_MAX,
     new_file::NewSmall,
-    outboard::whole,
+    outboard::{FinishedOutboard, whole},
     quota::room_of,
     receive::{nanos, stamp},
     record::Kind,
@@ -193,44 +193,43 @@ impl Inner {
         id: BlobId,
         size: u64,
         external: External,
-        outboard: Option<Outboard>,
+        outboard: Option<FinishedOutboard>,
         written: Option<NewSmall>,
     ) -> Result<(), StoreError> {
-        let mut loosened = None;
-        let old = match self.blob_row(id)? {
+        let add = |pending: &mut Pending, old: Option<BlobRow>| {
+            if let Some(file) = written {
+                pending.work.sync_small(file, external.root, &external.rel);
+            }
+            let mut row = old.unwrap_or_else(|| BlobRow {
+                size,
+                outboard: Outboard::None,
+                damaged: false,
+                patched: false,
+                places: Vec::new(),
+            });
+            row.places.retain(|place| {
+                !matches!(place, Place::External(found)
+                    if found.root == external.root && found.rel == external.rel)
+            });
+            row.places.insert(0, Place::External(external));
+            row.trim();
+            if let Some(outboard) = outboard {
+                row.outboard = outboard.book(pending);
+            }
+            pending.put(Table::Blobs, id.as_bytes(), row.encode());
+        };
+        let loosened = if self.blob_row(id)?.is_some_and(|row| row.damaged) {
             // The file was just read or written as a whole, so this place is sound; the damaged
             // ones are not needed any more.
-            Some(row) if row.damaged => {
-                self.free_row(id, &row)?;
-                self.pending().delete(Table::Damaged, id.as_bytes());
-                loosened = Some(row);
-                None
-            }
-            old => old,
+            self.replace(id, |pending, old| {
+                pending.delete(Table::Damaged, id.as_bytes());
+                add(pending, None);
+                old.and_then(|old| old.loosen(pending))
+            })?
+        } else {
+            self.change_blob(id, |pending, row, _| add(pending, row))?;
+            None
         };
-        let mut pending = self.pending();
-        if let Some(file) = written {
-            pending.work.sync_small(file, external.root, &external.rel);
-        }
-        let mut row = old.unwrap_or_else(|| BlobRow {
-            size,
-            outboard: Outboard::None,
-            damaged: false,
-            patched: false,
-            places: Vec::new(),
-        });
-        row.places.retain(|place| {
-            !matches!(place, Place::External(found)
-                if found.root == external.root && found.rel == external.rel)
-        });
-        row.places.insert(0, Place::External(external));
-        row.trim();
-        if let Some(outboard) = outboard {
-            row.outboard = outboard;
-        }
-        pending.put(Table::Blobs, id.as_bytes(), row.encode());
-        let loosened = loosened.and_then(|old| old.loosen(&mut pending));
-        drop(pending);
         if Tree::new(size).stored_cvs() > 0 {
             locked(&self.readers).forget(id);
         }

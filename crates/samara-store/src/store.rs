@@ -252,7 +252,10 @@ impl Store {
     pub fn tag(&self, name: &[u8], id: &BlobId) -> Result<(), StoreError> {
         self.inner.alive()?;
         let name = name.get(..name.len().min(NAME_MAX)).unwrap_or_default();
-        self.inner.pending().put(Table::Tags, name, id.as_bytes().to_vec());
+        let mut pending = self.inner.pending();
+        pending.put(Table::Tags, name, id.as_bytes().to_vec());
+        pending.kept += 1;
+        drop(pending);
         Ok(())
     }
 
@@ -286,7 +289,10 @@ impl Store {
     pub fn pin(&self, id: &BlobId, reason: &[u8]) -> Result<(), StoreError> {
         self.inner.alive()?;
         let reason = reason.get(..reason.len().min(NAME_MAX)).unwrap_or_default();
-        self.inner.pending().put(Table::Pins, &pin_key(*id, reason), Vec::new());
+        let mut pending = self.inner.pending();
+        pending.put(Table::Pins, &pin_key(*id, reason), Vec::new());
+        pending.kept += 1;
+        drop(pending);
         Ok(())
     }
 
@@ -336,10 +342,10 @@ impl Store {
             found = true;
             inner.drop_partial(*id)?;
         }
-        if let Some(row) = inner.blob_row(*id)? {
+        if inner.blob_row(*id)?.is_some() {
             found = true;
             inner.drop_partial(*id)?;
-            loosened = inner.forget_complete(*id, &row)?;
+            loosened = inner.forget_complete(*id)?;
         }
         inner.pending().delete(Table::Classes, id.as_bytes());
         drop((no_class_changes, owned));
@@ -376,7 +382,7 @@ impl Store {
         self.inner.alive()?;
         self.inner.tell(now);
         self.inner.drop_ended_leases(now.as_secs())?;
-        let keepers = self.inner.keepers(now.as_secs())?;
+        let mut keepers = self.inner.keepers(now.as_secs())?;
         let mut removed = 0;
         let mut from = Vec::new();
         loop {
@@ -385,8 +391,8 @@ impl Store {
             from.clone_from(last);
             from.push(0);
             for id in rows.iter().filter_map(|(key, _)| id_of(key)) {
-                if !keep(&id) && !self.inner.is_kept(&keepers, id)? {
-                    removed += u64::from(self.remove(&id)?);
+                if !keep(&id) {
+                    removed += u64::from(self.inner.collect_one(&mut keepers, id)?);
                 }
             }
             self.inner.maybe_checkpoint()?;
