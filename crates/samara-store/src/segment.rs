@@ -28,6 +28,8 @@ const DIRECT_LEN: usize = 32 * 1024;
 /// large one is not fragmented. Unit: bytes.
 const GROW_MIN: u64 = 1 << 20;
 const GROW_MAX: u64 = 32 << 20;
+/// Write-back is started each time this much was written. Unit: bytes.
+const PACE_BYTES: u64 = 8 << 20;
 /// Open segment files kept for reading.
 const OPEN_FILES_MAX: usize = 64;
 
@@ -86,6 +88,8 @@ struct OpenSegment {
     /// The last bytes before `end`, not written yet.
     buffer: Arc<Unwritten>,
     allocated: u64,
+    /// Up to here the system was asked to write back, so that the sync at the end is short.
+    paced: u64,
 }
 
 /// A segment with new bytes: its file, and the end of its records.
@@ -105,7 +109,7 @@ impl Writer {
             let path = join(dir.path(), &segment_path(number));
             unwritten.begin(number, end);
             let buffer = Arc::clone(&unwritten);
-            OpenSegment { number, path, file, end, buffer, allocated: end }
+            OpenSegment { number, path, file, end, buffer, allocated: end, paced: end }
         });
         // The process that created the last segments may have died before it synced their names.
         let (unsynced, named) = (BTreeMap::new(), true);
@@ -152,6 +156,7 @@ impl Writer {
         header.segment = open.number;
         let at = open.end;
         open.put(&header, what.payload)?;
+        open.pace();
         let dirty = (Arc::clone(&open.file), open.end);
         self.unsynced.insert(open.number, dirty);
         Ok(Loc { segment: open.number, offset: u32::try_from(at).unwrap_or(u32::MAX) })
@@ -209,7 +214,7 @@ impl Writer {
         self.unsynced.insert(number, (Arc::clone(&file), end));
         self.unwritten.begin(number, end);
         let buffer = Arc::clone(&self.unwritten);
-        Ok(OpenSegment { number, path, file, end, buffer, allocated: end })
+        Ok(OpenSegment { number, path, file, end, buffer, allocated: end, paced: end })
     }
 
     /// Ends the open segment.
@@ -256,6 +261,16 @@ impl Writer {
 }
 
 impl OpenSegment {
+    /// Has the system begin to write what was written, now and then.
+    fn pace(&mut self) {
+        let written = self.end - self.buffer.len() as u64;
+        let len = written.saturating_sub(self.paced);
+        if len >= PACE_BYTES {
+            self.file.start_writeback(self.paced, len);
+            self.paced = written;
+        }
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
         self.buffer.write_to(&*self.file).map_err(failed("write", &self.path))
     }
