@@ -16,6 +16,7 @@
 //! - [`Store::tag`], [`Store::pin`] and [`Store::lease`] keep a blob from [`Store::collect`] and from
 //!   eviction. [`Quotas`] say how much may be held for oneself and for others; what goes then, and why,
 //!   [`Store::explain_eviction`] tells.
+//! - [`Store::compact`] empties segments of which little is in use.
 //! - [`Store::scrub`] reads everything again in the background, a budget at a time.
 //! - [`Store::publish_file`] and [`Store::publish_root`] move what was received to its final name.
 //!
@@ -91,6 +92,7 @@ mod buffer;
 mod chunks;
 mod class;
 mod commit;
+mod compact;
 #[cfg(feature = "conformance")]
 #[doc(hidden)]
 pub mod conformance;
@@ -136,6 +138,7 @@ mod verify;
 
 pub use audit::Audit;
 pub use class::Class;
+pub use compact::Compacted;
 pub use durability::Durability;
 pub use error::{
     ExportError, FinishError, ImportError, IngestError, OpenError, PublishError, ReadError,

@@ -17,7 +17,7 @@ use crate::{
     map::OpenMap,
     outboard::{NotWhole, StoredOutboard, Whole},
     partial::{Partial, index},
-    row::{BlobRow, External, Loc, Place},
+    row::{BlobRow, External, Loc, Outboard, Place},
 };
 
 /// Readers of large blobs that are kept open, each with at most about 250 KiB of tree
@@ -178,7 +178,9 @@ impl BlobReader {
     ) -> Result<Encoded, ReadError> {
         self.inner.alive()?;
         match &self.blob {
-            Blob::Complete(complete) => complete.encode(&self.inner, group, range, base),
+            Blob::Complete(complete) => {
+                self.where_it_is(complete, |it| it.encode(&self.inner, group, range, base))
+            }
             Blob::Partial(partial) => encode_partial(partial, &self.inner, group, range, base),
         }
     }
@@ -199,7 +201,9 @@ impl BlobReader {
         }
         let leaves = leaf_span(&range);
         let (span, data) = match &self.blob {
-            Blob::Complete(complete) => complete.checked(&self.inner, &leaves)?,
+            Blob::Complete(complete) => {
+                self.where_it_is(complete, |it| it.checked(&self.inner, &leaves))?
+            }
             Blob::Partial(partial) => checked_partial(partial, &self.inner, &leaves)?,
         };
         let start = span.start * LEAF_BYTES;
@@ -227,6 +231,31 @@ impl BlobReader {
     /// Whether all bytes are there but for what is damaged.
     pub(crate) const fn is_complete(&self) -> bool {
         matches!(self.blob, Blob::Complete(_))
+    }
+}
+
+impl BlobReader {
+    /// Does something with a complete blob, and once more where it is now if it was moved or replaced
+    /// since this reader was opened.
+    fn where_it_is<T>(
+        &self,
+        complete: &Arc<Complete>,
+        work: impl Fn(&Complete) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let mut result = work(complete);
+        for _ in 0..TRIES_MAX {
+            if !matches!(result, Err(ReadError::NotHeld { .. })) {
+                break;
+            }
+            let Some(row) = self.inner.blob_row(complete.id)? else { break };
+            let Self { blob: Blob::Complete(now), .. } =
+                Self::complete(Arc::clone(&self.inner), complete.id, &row)?
+            else {
+                break;
+            };
+            result = work(&now);
+        }
+        result
     }
 }
 
@@ -493,7 +522,10 @@ impl Complete {
     /// Whether a chunk of the blob, or what lies over a part of it, may have been moved since there were
     /// so many moves.
     pub(crate) fn may_have_moved(&self, inner: &Inner, moves: u64) -> bool {
-        (self.patched || matches!(self.source, Source::Map(_))) && inner.chunks.moves() != moves
+        let moves_about = self.patched
+            || matches!(self.source, Source::Map(_) | Source::Extents)
+            || self.outboard.outboard == Outboard::Extents;
+        moves_about && inner.chunks.moves() != moves
     }
 
     /// The verified bytes of the units around a range of leaves.

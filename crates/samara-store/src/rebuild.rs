@@ -1,7 +1,7 @@
 //! Making the index again from the segments. Spec: RFC 0009, section "The index made again".
 
 mod chunks;
-mod records;
+pub(crate) mod records;
 mod scan;
 mod settle;
 

@@ -116,6 +116,18 @@ impl Store {
     }
 }
 
+/// The bytes of the id that follows an id; nothing follows the last.
+fn next_id(id: BlobId) -> Option<[u8; 32]> {
+    let mut next = *id.as_bytes();
+    for byte in next.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Some(next);
+        }
+    }
+    None
+}
+
 /// A scrub that goes on.
 struct Scrub<'a> {
     store: &'a Store,
@@ -149,7 +161,9 @@ impl Scrub<'_> {
     fn next_blob(&self) -> Result<Option<BlobId>, StoreError> {
         let mut from = self.at.id.as_bytes().to_vec();
         if self.at.next == ALL_OF_IT {
-            from.push(0);
+            // Behind everything that begins like this id, whatever the index says.
+            let Some(next) = next_id(self.at.id) else { return Ok(None) };
+            from = next.to_vec();
         }
         let first = |table| -> Result<Option<BlobId>, StoreError> {
             let rows = self.store.inner.rows(table, &from, None, 1)?;
@@ -247,5 +261,23 @@ impl Scrub<'_> {
             Some(last) if last.id == id => last.leaves = last.leaves.union(leaves),
             _ => self.report.damaged.push(Damage { id, leaves: leaves.clone() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_follow_each_other() {
+        let next = |id: [u8; 32]| next_id(BlobId::from_bytes(id));
+        let mut id = [7; 32];
+        let mut expected = id;
+        expected[31] = 8;
+        assert_eq!(next(id), Some(expected));
+        id[30..].fill(255);
+        expected[29..].copy_from_slice(&[8, 0, 0]);
+        assert_eq!(next(id), Some(expected));
+        assert_eq!(next([255; 32]), None);
     }
 }

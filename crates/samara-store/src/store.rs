@@ -147,6 +147,9 @@ pub struct Usage {
     pub scrub: ScrubStats,
 }
 
+/// What [`Store::collect`] looks at of segments that are mostly unused. Unit: bytes.
+const COMPACT_BYTES: u64 = 256 << 20;
+
 /// Bytes that [`Store::export`] handles at once.
 const STEP_BYTES: u64 = 1 << 20;
 
@@ -368,8 +371,8 @@ impl Store {
 
     /// Removes all complete blobs that have neither a name nor a pin, nor a lease at the time `now`
     /// (since 1970), and for which `keep` says no. Returns how many. `keep` answers for what the store
-    /// cannot know, such as the members of a named collection. Leases that have ended go as well.
-    /// Durable on return.
+    /// cannot know, such as the members of a named collection. Leases that have ended go as well, and
+    /// up to 256 MiB of segments are [compacted](Self::compact). Durable on return.
     ///
     /// # Errors
     ///
@@ -399,7 +402,12 @@ impl Store {
         }
         self.inner.reclaim_loose()?;
         self.inner.drop_unused_classes()?;
-        self.inner.checkpoint()?;
+        match self.compact(COMPACT_BYTES) {
+            Ok(_) => {}
+            // What there is no room to move stays where it is.
+            Err(StoreError::NoSpace { .. }) => self.inner.checkpoint()?,
+            Err(error) => return Err(error),
+        }
         Ok(removed)
     }
 

@@ -1,5 +1,6 @@
 //! The whole records of a segment, wherever they begin.
 
+use core::ops::Range;
 use std::path::Path;
 
 use crate::{
@@ -19,30 +20,33 @@ const STEP: u64 = RECORD_ALIGN as u64;
 
 /// What [`scan`] found.
 #[derive(Debug)]
-pub(super) struct Scanned {
+pub(crate) struct Scanned {
     /// Nothing but zeros lies behind this, a multiple of eight.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// Length of the file.
-    pub(super) len: u64,
+    pub(crate) len: u64,
+    /// Where to go on.
+    pub(crate) next: u64,
     /// Bytes that belong to no whole record and are not zeros, in steps of eight.
-    pub(super) skipped: u64,
+    pub(crate) skipped: u64,
 }
 
-/// Goes through all whole records of a segment. What can't be read is no record.
-pub(super) fn scan(
+/// Goes through the whole records of a segment that begin in a range. What can't be read is no record.
+pub(crate) fn scan(
     file: &dyn File,
     number: u32,
+    range: Range<u64>,
     visit: &mut Visit<'_>,
 ) -> Result<Scanned, StoreError> {
     let len = file.meta().map_err(failed("stat", Path::new("a segment")))?.size;
     // Places in a segment have 32 bits.
     let limit = len.min(u32::MAX.into());
     let mut window = Window { file, limit, start: 0, bytes: Vec::new() };
-    let mut at = SEGMENT_HEADER_LEN as u64;
+    let mut at = range.start.max(SEGMENT_HEADER_LEN as u64);
     let end = if len > limit { len.next_multiple_of(STEP) } else { at };
-    let mut found = Scanned { end, len, skipped: 0 };
+    let mut found = Scanned { end, len, next: at, skipped: 0 };
     let mut payload = Vec::new();
-    while at < limit {
+    while at < limit.min(range.end) {
         let mut header = [0; HEADER_LEN];
         let read = file.read_at(&mut header, at).unwrap_or_default();
         let Ok(header) = Header::decode(header.get(..read).unwrap_or_default(), number) else {
@@ -59,6 +63,7 @@ pub(super) fn scan(
         found.end = found.end.max(next);
         at = next;
     }
+    found.next = at;
     Ok(found)
 }
 

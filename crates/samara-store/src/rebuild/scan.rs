@@ -29,13 +29,14 @@ impl Inner {
         let file = self.open_own(&segment_path(number), Open::Read)?;
         let before = rebuilt.scanned_bytes;
         let mut last = None;
-        let scanned = records::scan(&*file, number, &mut |offset, header, payload| {
-            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-            let loc = Loc { segment: number, offset };
-            rebuilt.whole += u64::from(self.book_found(&mut last, loc, header, payload)?);
-            progress(before + u64::from(offset));
-            self.maybe_checkpoint()
-        })?;
+        let scanned =
+            records::scan(&*file, number, 0..u64::MAX, &mut |offset, header, payload| {
+                let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+                let loc = Loc { segment: number, offset };
+                rebuilt.whole += u64::from(self.book_found(&mut last, loc, header, payload)?);
+                progress(before + u64::from(offset));
+                self.maybe_checkpoint()
+            })?;
         rebuilt.scanned_bytes += scanned.len;
         rebuilt.skipped_bytes += scanned.skipped;
         progress(rebuilt.scanned_bytes);
