@@ -36,6 +36,20 @@ const ROWS: &[Row] = &[
         pick: pick::crash_points,
     },
     Row {
+        id: "R4b",
+        about: "real power cuts while a process used a store, by file system, with nothing acknowledged lost",
+        command: "cargo xtask crash powercut --cuts 300",
+        is_quick: false,
+        pick: pick::power_cuts,
+    },
+    Row {
+        id: "R4c",
+        about: "kills of a process that used a store, with nothing acknowledged lost",
+        command: "cargo xtask crash kill --rounds 100",
+        is_quick: false,
+        pick: pick::kills,
+    },
+    Row {
         id: "R7",
         about: "bits flipped in a store, each noticed or harmless",
         command: "cargo test -p samara-store --test rot a_flipped_bit_anywhere -- --nocapture",

@@ -119,6 +119,7 @@ fn import(dir: &Path, bytes: u64) {
     let source = dir.join("source");
     make_file(&source, bytes, 42);
     let mut times: [Vec<f64>; 5] = Default::default();
+    let mut index = [0.0; 2];
     for round in 0..ROUNDS {
         let hash = timed(|| {
             let (mut builder, mut chunker) =
@@ -155,6 +156,8 @@ fn import(dir: &Path, bytes: u64) {
         let usage = store.usage().unwrap();
         assert!(usage.shared_bytes > bytes * 9 / 10, "{usage:?}");
         drop(store);
+        let (file, used) = index_bytes(&path);
+        index = [file, used].map(|bytes| bytes as f64 / usage.chunks as f64);
         fs::remove_dir_all(&path).unwrap();
         let options = Options { chunking: None, ..Options::default() };
         let store = Store::open(&path, options).unwrap();
@@ -179,6 +182,10 @@ fn import(dir: &Path, bytes: u64) {
     {
         println!("{what:32} {rate:6.2} GB/s  {:5.2} of the lower limit", rate / limit);
     }
+    let [file, used] = index;
+    println!(
+        "index: {used:.1} bytes per chunk of two blobs that share all but one, its file {file:.1}"
+    );
 }
 
 fn read(dir: &Path, bytes: u64) {
@@ -228,6 +235,17 @@ fn read(dir: &Path, bytes: u64) {
     println!("pread and BLAKE3 alone                            {rate:6.2} GB/s of processor time");
 }
 
+/// Bytes that the index takes: its file, and what of it are rows and the pages that lead to them. The
+/// rest waits to be used by the next commits.
+fn index_bytes(store: &Path) -> (u64, u64) {
+    let path = store.join("index.redb");
+    let len = fs::metadata(&path).unwrap().len();
+    let db = redb::Database::open(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    let stats = txn.stats().unwrap();
+    (len, stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes())
+}
+
 fn many(dir: &Path, count: u64) {
     let path = dir.join("store");
     let store = Store::open(&path, Options::default()).unwrap();
@@ -241,9 +259,10 @@ fn many(dir: &Path, count: u64) {
         store.checkpoint().unwrap();
     });
     println!("put {count} blobs of 1 KiB, durable: {:.0}/s", count as f64 / time);
-    let index = fs::metadata(path.join("index.redb")).unwrap().len();
-    println!("index: {:.1} bytes per blob", index as f64 / count as f64);
     drop(store);
+    let (file, used) = index_bytes(&path);
+    let per = |bytes: u64| bytes as f64 / count as f64;
+    println!("index: {:.1} bytes per blob, its file {:.1}", per(used), per(file));
     let mut opens = Vec::new();
     for _ in 0..ROUNDS {
         opens.push(timed(|| drop(Store::open(&path, Options::default()).unwrap())).0);

@@ -5,6 +5,27 @@ pub(super) fn crash_points(output: &str) -> Option<String> {
     line(output, |line| line.ends_with(" crash points")).map(|line| line.trim().to_owned())
 }
 
+/// `powercut ext4: 300 cuts, 1234 acknowledgements with 5678 changes, 0 lost`, once per file system.
+pub(super) fn power_cuts(output: &str) -> Option<String> {
+    let of_one = |line: &str| {
+        let (kind, rest) = line.strip_prefix("powercut ")?.split_once(": ")?;
+        let (cuts, rest) = rest.split_once(" cuts, ")?;
+        let (acks, rest) = rest.split_once(" acknowledgements ")?;
+        rest.ends_with(", 0 lost").then_some(())?;
+        Some((format!("{kind} {cuts}"), acks.parse::<u64>().ok()?))
+    };
+    let all: Vec<_> = output.lines().filter_map(of_one).collect();
+    let acks: u64 = all.iter().map(|(_, acks)| acks).sum();
+    let kinds: Vec<_> = all.into_iter().map(|(kind, _)| kind).collect();
+    (acks > 0).then(|| format!("{}; {acks} acknowledgements, 0 lost", kinds.join(", ")))
+}
+
+/// `kill: 100 rounds, 100 kills, 1234 acknowledgements with 5678 changes, 0 lost`.
+pub(super) fn kills(output: &str) -> Option<String> {
+    let kill = line(output, |line| line.starts_with("kill: ") && line.ends_with(", 0 lost"))?;
+    Some(kill.trim_start_matches("kill: ").to_owned())
+}
+
 /// `431 bits flipped, …`.
 pub(super) fn bit_rot(output: &str) -> Option<String> {
     line(output, |line| line.contains(" bits flipped, ")).map(|line| line.trim().to_owned())
@@ -171,6 +192,16 @@ mod tests {
             some("120 crash points")
         );
         assert_eq!(crash_points("0 tests\n"), None);
+        let cuts = "powercut fuse: 30 cuts, 7 acknowledgements with 9 changes, 0 lost\n\
+powercut xfs: 2 runs with 90 flushes\n\
+powercut xfs: 40 cuts, 5 acknowledgements with 9 changes, 0 lost\n";
+        assert_eq!(power_cuts(cuts), some("fuse 30, xfs 40; 12 acknowledgements, 0 lost"));
+        assert_eq!(
+            power_cuts("powercut xfs: 4 cuts, 5 acknowledgements with 9 changes, 1 lost\n"),
+            None
+        );
+        let kill = "kill: 10 rounds, 10 kills, 5 acknowledgements with 9 changes, 0 lost";
+        assert_eq!(kills(kill), some(kill.trim_start_matches("kill: ")));
         assert_eq!(
             fuzzing(
                 "a_b   1500000 inputs  25000/s  236 MiB\nc 700000 inputs 1/s 3 MiB\nfuzz: 2 targets clean, 60 s each\n"
