@@ -1,8 +1,10 @@
 //! Buffers for reads, used again and again: a new one costs clearing it and a page fault per 4 KiB.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::sync::{Mutex, locked};
 
 /// Shorter reads get memory of their own length. Unit: bytes.
 const POOLED_MIN: usize = 32 << 10;
@@ -24,7 +26,7 @@ impl Buffers {
             return Buffer { bytes: vec![0; len], len, home: None };
         }
         let bytes = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = locked(&self.kept);
             let fitting = |bytes: &Vec<u8>| (len..=len.saturating_mul(4)).contains(&bytes.len());
             let at = kept.iter().position(fitting);
             at.map(|at| kept.swap_remove(at))
@@ -64,7 +66,7 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let Some(home) = &self.home else { return };
-        let mut kept = home.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = locked(&home.kept);
         if kept.len() < KEPT && self.bytes.len() <= KEPT_MAX {
             kept.push(core::mem::take(&mut self.bytes));
         }
@@ -101,7 +103,7 @@ mod tests {
         drop(many);
         drop(buffers.take(3 << 20));
         drop(buffers.take(100));
-        let kept = buffers.kept.lock().unwrap();
+        let kept = locked(&buffers.kept);
         assert_eq!(kept.iter().map(Vec::len).collect::<Vec<_>>(), [1 << 20; KEPT]);
     }
 }

@@ -1,17 +1,15 @@
 //! Chunks that blobs share, each stored once and counted. Spec: RFC 0009, section "Chunks and maps".
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
-};
+use std::collections::BTreeMap;
 
 use samara_base::{BlobId, ChunkId};
 
 use crate::{
     error::StoreError,
     index::Table,
-    inner::{Inner, Pending, locked},
+    inner::{Inner, Pending},
+    own::Owners,
     pack::{Packer, unpack},
     record::{FLAG_COMPRESSED, HEADER_LEN, Header, Kind},
     row::{ChunkKey, ChunkRow, Loc, MapRow, chunk_keys},
@@ -27,7 +25,7 @@ pub(crate) struct Chunks {
     /// what is not the chunk any more.
     moves: AtomicU64,
     /// Maps that somebody writes or gives back.
-    busy: Mutex<BTreeSet<u64>>,
+    pub(crate) busy: Owners<u64>,
 }
 
 impl Chunks {
@@ -51,24 +49,6 @@ impl Chunks {
     pub(crate) fn moved(&self) {
         self.moves.fetch_add(1, Ordering::Release);
     }
-
-    /// Takes a map for writing it or giving it back, unless somebody else has it.
-    pub(crate) fn take(&self, map: u64) -> Option<Busy<'_>> {
-        let is_free = locked(&self.busy).insert(map);
-        is_free.then(|| Busy { chunks: self, map })
-    }
-}
-
-/// A map that nobody else writes or gives back.
-pub(crate) struct Busy<'a> {
-    chunks: &'a Chunks,
-    pub(crate) map: u64,
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        locked(&self.chunks.busy).remove(&self.map);
-    }
 }
 
 /// What the store has of a chunk.
@@ -87,6 +67,11 @@ type Book<'a> = dyn FnMut(&mut Pending, Option<ChunkRow>, ChunkRow) -> bool + 'a
 pub(crate) type Name<'a> = dyn FnMut(&mut Pending, ChunkKey) + 'a;
 
 impl Inner {
+    /// The row of a chunk, if it can be understood.
+    pub(crate) fn chunk_row(&self, key: ChunkKey) -> Result<Option<ChunkRow>, StoreError> {
+        Ok(self.get(Table::Chunks, &key)?.and_then(|row| ChunkRow::decode(&row)))
+    }
+
     /// Keeps a chunk that a map names: counts it if it is there already, else appends it. `name` is
     /// called once.
     pub(crate) fn keep_chunk(

@@ -169,8 +169,7 @@ impl Inner {
     fn move_chunk(&self, loc: Loc, header: &Header, payload: &[u8]) -> Result<u64, StoreError> {
         let id = ChunkId::from_bytes(*header.id.as_bytes());
         for key in chunk_keys(id) {
-            let row = self.get(Table::Chunks, &key)?.and_then(|row| ChunkRow::decode(&row));
-            if row.is_none_or(|row| row.loc != loc) {
+            if self.chunk_row(key)?.is_none_or(|row| row.loc != loc) {
                 continue;
             }
             let to = self.again(header, payload)?;

@@ -73,9 +73,9 @@ pub(crate) struct Inner {
     numbers: AtomicU64,
     /// Chunks and their maps.
     pub(crate) chunks: Chunks,
-    pub(crate) owners: Owners,
+    pub(crate) owners: Owners<BlobId>,
     /// Blobs whose outboards are being made again.
-    pub(crate) rebuilding: Owners,
+    pub(crate) rebuilding: Owners<BlobId>,
     pub(crate) buffers: Arc<Buffers>,
     _lock: Box<dyn Lock>,
 }

@@ -6,11 +6,11 @@ use samara_base::BlobId;
 use samara_chunk::Chunk;
 
 use crate::{
-    chunks::Busy,
     error::StoreError,
     index::Table,
     inner::{Inner, Pending},
     limits::MAP_ENTRIES_MAX,
+    own::Owned,
     pack::Packer,
     record::{FLAG_PROVISIONAL, Kind},
     row::{BlobRow, MapEntry, MapRow, Place},
@@ -25,7 +25,7 @@ const ROWS: usize = 16;
 /// Writes the map of a blob while its chunks are brought in order.
 pub(crate) struct MapWriter<'a> {
     inner: &'a Inner,
-    map: Busy<'a>,
+    map: Owned<'a, u64>,
     /// The id in the map's records: the blob's is not known yet.
     provisional: BlobId,
     row: MapRow,
@@ -44,7 +44,7 @@ impl<'a> MapWriter<'a> {
     /// Begins a map. `seed` goes into its provisional id.
     pub(crate) fn new(inner: &'a Inner, seed: &[u8]) -> Result<Self, StoreError> {
         let number = inner.chunks.number_map()?;
-        let map = inner.chunks.take(number);
+        let map = inner.chunks.busy.try_take(number);
         let map = map.ok_or_else(|| StoreError::corrupt("a map's number is in use"))?;
         let hash = inner.provisional_id(seed);
         let mut id = *hash.as_bytes();
@@ -70,7 +70,7 @@ impl<'a> MapWriter<'a> {
             self.flush()?;
         }
         let Self { inner, map, row, row_at, buffer, packer, .. } = self;
-        let key = MapRow::key(map.map, *row_at);
+        let key = MapRow::key(map.id, *row_at);
         let is_first = *row_at == 0;
         inner.keep_chunk(chunk.id, bytes, (buffer, packer), &mut |pending, chunk_key| {
             row.entries.push(MapEntry { key: chunk_key, len: chunk.len });
@@ -78,7 +78,7 @@ impl<'a> MapWriter<'a> {
             if is_first {
                 //= rfcs/0009-store.md#store-37
                 //# A map MUST be loose until the commit in which the row of its blob names it.
-                loosen(pending, map.map);
+                loosen(pending, map.id);
             }
         })?;
         self.record.extend_from_slice(chunk.id.as_bytes());
@@ -100,7 +100,7 @@ impl<'a> MapWriter<'a> {
             blob_offset: self.row_at,
             payload: &self.record,
         };
-        let (key, row) = (MapRow::key(self.map.map, self.row_at), &mut self.row);
+        let (key, row) = (MapRow::key(self.map.id, self.row_at), &mut self.row);
         self.inner.append(&what, |pending, loc| {
             row.loc = loc;
             pending.put(Table::Maps, &key, row.encode());
@@ -122,7 +122,7 @@ impl<'a> MapWriter<'a> {
             blob_offset: 0,
             payload: id.as_bytes(),
         };
-        let key = MapRow::key(self.map.map, MapRow::BINDING);
+        let key = MapRow::key(self.map.id, MapRow::BINDING);
         self.inner.append(&what, |pending, loc| {
             let row = MapRow { loc, entries: Vec::new() };
             pending.put(Table::Maps, &key, row.encode());
@@ -131,8 +131,8 @@ impl<'a> MapWriter<'a> {
 
     /// Makes the map the blob's whose row goes into the same batch.
     pub(crate) fn bind(&self, pending: &mut Pending) -> Place {
-        pending.delete(Table::Loose, &self.map.map.to_be_bytes());
-        Place::Chunks(self.map.map)
+        pending.delete(Table::Loose, &self.map.id.to_be_bytes());
+        Place::Chunks(self.map.id)
     }
 
     /// Gives everything back.
@@ -155,6 +155,12 @@ impl BlobRow {
 }
 
 impl Inner {
+    /// The row of a map in which the chunk at an offset of the blob would be, and where it begins.
+    pub(crate) fn map_row(&self, map: u64, at: u64) -> Result<Option<(u64, MapRow)>, StoreError> {
+        let row = self.last_row(Table::Maps, &MapRow::key(map, 0), &MapRow::key(map, at))?;
+        Ok(row.and_then(|(key, value)| Some((MapRow::parts(&key)?.1, MapRow::decode(&value)?))))
+    }
+
     /// The highest number of a map.
     pub(crate) fn last_map(&self) -> Result<u64, StoreError> {
         let mut last = 0;
@@ -169,11 +175,11 @@ impl Inner {
 
     /// Gives a loose map back, unless somebody else is doing it.
     pub(crate) fn reclaim_map(&self, map: u64) -> Result<(), StoreError> {
-        self.chunks.take(map).map_or(Ok(()), |busy| self.reclaim(&busy))
+        self.chunks.busy.try_take(map).map_or(Ok(()), |busy| self.reclaim(&busy))
     }
 
     /// Gives a map back, row by row; may be ended between any two.
-    fn reclaim(&self, &Busy { map, .. }: &Busy<'_>) -> Result<(), StoreError> {
+    fn reclaim(&self, &Owned { id: map, .. }: &Owned<'_, u64>) -> Result<(), StoreError> {
         let mut to = MapRow::key(map, u64::MAX).to_vec();
         to.push(0);
         loop {
@@ -206,7 +212,7 @@ impl Inner {
                 let Some(map) = key.first_chunk().map(|key| u64::from_be_bytes(*key)) else {
                     continue;
                 };
-                if let Some(busy) = self.chunks.take(map) {
+                if let Some(busy) = self.chunks.busy.try_take(map) {
                     self.reclaim(&busy)?;
                     count += 1;
                 }

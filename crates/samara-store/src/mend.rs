@@ -12,7 +12,7 @@ use crate::{
     index::Table,
     inner::{Inner, locked},
     reader::Complete,
-    row::{BlobRow, Extent, Holds, MapEntry, MapRow},
+    row::{BlobRow, Extent, Holds, MapEntry},
 };
 
 /// Patches that are looked at together.
@@ -87,10 +87,7 @@ impl Inner {
 
     /// The chunk at an offset in a map's blob, and where it begins.
     fn map_entry(&self, map: u64, at: u64) -> Result<Option<(u64, MapEntry)>, StoreError> {
-        let row = self.last_row(Table::Maps, &MapRow::key(map, 0), &MapRow::key(map, at))?;
-        let row =
-            row.and_then(|(key, value)| Some((MapRow::parts(&key)?.1, MapRow::decode(&value)?)));
-        let Some((mut start, row)) = row else { return Ok(None) };
+        let Some((mut start, row)) = self.map_row(map, at)? else { return Ok(None) };
         for entry in row.entries {
             let end = start.saturating_add(entry.len.into());
             if at < end {

@@ -1,49 +1,50 @@
 //! One at a time changes a blob as a whole: brings it in, replaces it or removes it.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Condvar, Mutex, PoisonError},
-};
+use std::collections::BTreeSet;
 
-use samara_base::BlobId;
+use crate::sync::{Condvar, Mutex, locked, wait};
 
-use crate::inner::locked;
-
-/// The blobs that somebody changes as a whole.
+/// The blobs, or maps, that somebody changes as a whole.
 ///
-/// Comes before all locks; nobody who has one blob waits for another. Who only changes what the row
-/// of a blob says does so with [`Inner::change`](crate::inner::Inner::change) and needs none of this.
-#[derive(Debug, Default)]
-pub(crate) struct Owners {
-    owned: Mutex<BTreeSet<BlobId>>,
+/// Comes before all locks; nobody who has one waits for another. Who only changes what the row of a
+/// blob says does so with [`Inner::change`](crate::inner::Inner::change) and needs none of this.
+#[derive(Debug)]
+pub(crate) struct Owners<K> {
+    owned: Mutex<BTreeSet<K>>,
     given_up: Condvar,
 }
 
-/// The right to change one blob, until it is dropped.
+/// The right to change one of them, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Owned<'a> {
-    owners: &'a Owners,
-    id: BlobId,
+pub(crate) struct Owned<'a, K: Ord + Copy> {
+    owners: &'a Owners<K>,
+    pub(crate) id: K,
 }
 
-impl Owners {
-    /// Waits until nobody else has the blob.
-    pub(crate) fn take(&self, id: BlobId) -> Owned<'_> {
+impl<K> Default for Owners<K> {
+    fn default() -> Self {
+        Self { owned: Mutex::default(), given_up: Condvar::new() }
+    }
+}
+
+impl<K: Ord + Copy> Owners<K> {
+    /// Waits until nobody else has it.
+    pub(crate) fn take(&self, id: K) -> Owned<'_, K> {
         let mut owned = locked(&self.owned);
         while !owned.insert(id) {
-            owned = self.given_up.wait(owned).unwrap_or_else(PoisonError::into_inner);
+            owned = wait(&self.given_up, owned);
         }
         Owned { owners: self, id }
     }
 
-    /// Does not wait: `None` if somebody has the blob.
-    pub(crate) fn try_take(&self, id: BlobId) -> Option<Owned<'_>> {
+    /// Does not wait: `None` if somebody has it.
+    pub(crate) fn try_take(&self, id: K) -> Option<Owned<'_, K>> {
         let is_free = locked(&self.owned).insert(id);
         is_free.then(|| Owned { owners: self, id })
     }
 }
 
-impl Drop for Owned<'_> {
+impl<K: Ord + Copy> Drop for Owned<'_, K> {
     fn drop(&mut self) {
         locked(&self.owners.owned).remove(&self.id);
         self.owners.given_up.notify_all();
@@ -53,6 +54,8 @@ impl Drop for Owned<'_> {
 #[cfg(test)]
 mod tests {
     use std::{sync::mpsc, thread};
+
+    use samara_base::BlobId;
 
     use super::*;
 

@@ -98,15 +98,29 @@ impl Packer {
     }
 }
 
+#[cfg(feature = "zstd")]
+std::thread_local! {
+    /// What decompressing needs, kept so that it is not made anew for each chunk.
+    static ZSTD: core::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        const { core::cell::RefCell::new(None) };
+}
+
 /// Decompresses a chunk into all of `chunk`. Returns whether that is what it was.
 pub(crate) fn unpack(packed: &[u8], chunk: &mut [u8]) -> Result<bool, StoreError> {
     #[cfg(feature = "zstd")]
     {
-        let mut zstd = zstd::bulk::Decompressor::new()
-            .map_err(|error| StoreError::io("decompress", "a chunk", error))?;
-        //= rfcs/0009-store.md#store-38
-        //# A store MUST treat a compressed chunk as damaged that does not decompress to exactly its length.
-        Ok(zstd.decompress_to_buffer(packed, chunk).is_ok_and(|len| len == chunk.len()))
+        ZSTD.with_borrow_mut(|kept| {
+            let zstd = match kept {
+                Some(zstd) => zstd,
+                None => kept.insert(
+                    zstd::bulk::Decompressor::new()
+                        .map_err(|error| StoreError::io("decompress", "a chunk", error))?,
+                ),
+            };
+            //= rfcs/0009-store.md#store-38
+            //# A store MUST treat a compressed chunk as damaged that does not decompress to exactly its length.
+            Ok(zstd.decompress_to_buffer(packed, chunk).is_ok_and(|len| len == chunk.len()))
+        })
     }
     #[cfg(not(feature = "zstd"))]
     {

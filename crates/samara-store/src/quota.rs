@@ -11,7 +11,7 @@ use crate::{
     error::StoreError,
     inner::{Inner, locked},
     limits::{MAP_ENTRIES_MAX, PAYLOAD_MAX},
-    record::stride,
+    record::{MAP_ENTRY_LEN, stride},
 };
 
 /// How many bytes the store's segments may hold, by class and in all; `None`: as many as the disk has
@@ -69,9 +69,6 @@ const STEP_SHARE: u64 = 16;
 /// The same where the disk is full. Unit: bytes.
 const STEP_BYTES: u64 = 8 << 20;
 
-/// What a map takes for each chunk: its id and its length. Unit: bytes.
-const MAP_ENTRY_BYTES: u64 = BlobId::LEN as u64 + 4;
-
 /// Bytes that so many bytes of a blob take in segments, with headers and outboard.
 pub(crate) fn room_of(bytes: u64) -> u64 {
     // The empty blob has a record, too.
@@ -87,7 +84,7 @@ pub(crate) fn room_of_chunks(bytes: u64, params: ChunkerParams) -> u64 {
     let chunks = bytes / shortest + 2;
     // A header and up to seven bytes behind the payload; and an entry of a map, whose records have
     // many.
-    let each = stride(1) + MAP_ENTRY_BYTES;
+    let each = stride(1) + MAP_ENTRY_LEN as u64;
     let maps = (chunks / MAP_ENTRIES_MAX as u64 + 2).saturating_mul(stride(1));
     let outboard = records_of(Tree::new(bytes).outboard_len());
     let binding = stride(u32::try_from(BlobId::LEN).unwrap_or(u32::MAX));
@@ -101,7 +98,7 @@ pub(crate) fn room_of_chunks(bytes: u64, params: ChunkerParams) -> u64 {
 /// Bytes that may be written of a map beside its chunks before somebody looks at quotas again: a row,
 /// and whose it is.
 pub(crate) fn room_of_map() -> u64 {
-    let row = records_of(MAP_ENTRY_BYTES.saturating_mul(MAP_ENTRIES_MAX as u64));
+    let row = records_of((MAP_ENTRY_LEN as u64).saturating_mul(MAP_ENTRIES_MAX as u64));
     row.saturating_add(records_of(BlobId::LEN as u64))
 }
 

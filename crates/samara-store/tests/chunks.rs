@@ -112,25 +112,30 @@ fn a_blob_of_one_chunk_over_and_over_takes_the_space_of_one() {
     assert_eq!(live(&store), 0);
 }
 
-//= rfcs/0009-store.md#store-32
-//= type=test
-//# A store MUST compare the bytes of a chunk with those that it has before it counts the chunk as
-//# stored already.
-#[test]
-fn importing_again_heals_what_has_rotted() {
+/// A store with the first and the last version, in which a chunk that both have has rotted.
+fn rotten() -> ([Vec<u8>; 3], Store, [BlobId; 2]) {
     let disk = MemDisk::new();
     let versions = versions();
     let store = open(&disk);
     let ids = [0, 2].map(|number| import(&store, &versions[number]));
     store.shutdown().unwrap();
     drop(store);
-    // Rot in the first segment, in a chunk that both have.
     let path = PathBuf::from(DIR).join("segments/00000001.seg");
     let mut bad = disk.read_file(&path).unwrap();
     bad[900_000] ^= 1;
     disk.write_file(&path, &bad, true).unwrap();
 
     let store = open(&disk);
+    (versions, store, ids)
+}
+
+//= rfcs/0009-store.md#store-32
+//= type=test
+//# A store MUST compare the bytes of a chunk with those that it has before it counts the chunk as
+//# stored already.
+#[test]
+fn importing_again_heals_what_has_rotted() {
+    let (versions, store, ids) = rotten();
     let damage = |id| store.verify(&id, &mut |_| ()).unwrap().unwrap().damaged;
     assert!(!damage(ids[0]).is_empty() && !damage(ids[1]).is_empty());
     let before = store.usage().unwrap();
@@ -156,18 +161,7 @@ fn importing_again_heals_what_has_rotted() {
 
 #[test]
 fn what_one_blob_fetches_again_heals_the_others() {
-    let disk = MemDisk::new();
-    let versions = versions();
-    let store = open(&disk);
-    let ids = [0, 2].map(|number| import(&store, &versions[number]));
-    store.shutdown().unwrap();
-    drop(store);
-    let path = PathBuf::from(DIR).join("segments/00000001.seg");
-    let mut bad = disk.read_file(&path).unwrap();
-    bad[900_000] ^= 1;
-    disk.write_file(&path, &bad, true).unwrap();
-
-    let store = open(&disk);
+    let (versions, store, ids) = rotten();
     let holder = Holder::new(versions[0].clone());
     let damaged = store.verify(&ids[0], &mut |_| ()).unwrap().unwrap().damaged;
     let receiver = store.receive(&ids[0], holder.size(), &Target::Segments).unwrap();

@@ -14,13 +14,9 @@ use samara_store::{
     Audit, Class, Options, ReadError, Store, Target,
     disk::{Fault, MemDisk},
 };
-use support::{DIR, Holder, bytes, open, options};
+use support::{DIR, Holder, bytes, open, open_with, options};
 
 type Blobs = BTreeMap<BlobId, Vec<u8>>;
-
-fn open_with(disk: &MemDisk, options: Options) -> Store {
-    Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options).unwrap()
-}
 
 fn receive(store: &Store, holder: &Holder, count: usize) {
     let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();

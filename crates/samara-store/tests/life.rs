@@ -8,11 +8,11 @@ use std::{path::Path, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2};
 use samara_store::{
-    Class, Eviction, ImportError, IngestError, Options, Quotas, ReceiveError, Receiver, Store,
-    StoreError, Target,
+    Class, Eviction, ImportError, IngestError, Options, Quotas, ReceiveError, Store, StoreError,
+    Target,
     disk::{Disk as _, MemDisk},
 };
-use support::{DIR, Holder, bytes, open, options};
+use support::{DIR, Holder, bytes, open, options, receive};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -20,19 +20,6 @@ fn with_quotas(disk: &MemDisk, quotas: Quotas) -> Store {
     // What a blob takes is known to the byte.
     let options = Options { quotas, chunking: None, ..options() };
     Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options).unwrap()
-}
-
-/// Receives the transfers of a blob that `pick` says.
-fn receive(store: &Store, holder: &Holder, pick: impl Fn(usize) -> bool) -> Receiver {
-    let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();
-    for (at, range) in holder.transfers(GroupLog2::KIB16, 16).iter().enumerate() {
-        if pick(at) {
-            let known = receiver.known();
-            let (proof, data) = holder.send(GroupLog2::KIB16, range, &known);
-            receiver.ingest(GroupLog2::KIB16, range.start, &known, &proof, &data).unwrap();
-        }
-    }
-    receiver
 }
 
 /// A carried blob, used at an hour.

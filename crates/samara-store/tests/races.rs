@@ -8,7 +8,7 @@ use core::{
     time::Duration,
 };
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Barrier},
     thread,
 };
@@ -18,13 +18,9 @@ use samara_store::{
     Class, Options, Store, Target,
     disk::{Call, Fault, MemDisk},
 };
-use support::{DIR, Holder, bytes, open, options};
+use support::{DIR, Holder, bytes, open, open_with, options};
 
 const FIRST_SEGMENT: &str = "segments/00000001.seg";
-
-fn open_with(disk: &MemDisk, options: Options) -> Store {
-    Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options).unwrap()
-}
 
 fn check(store: &Store, id: &BlobId, data: &[u8]) {
     let reader = store.reader(id).unwrap().unwrap();

@@ -9,24 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use samara_base::{BlobId, GroupLog2, RangeSet};
-use samara_store::{Class, Damage, ScrubReport, Store, StoreError, Target, disk::MemDisk};
-use support::{DIR, Holder, bytes, open, options};
+use samara_base::{BlobId, RangeSet};
+use samara_store::{Class, Damage, ScrubReport, Store, StoreError, disk::MemDisk};
+use support::{DIR, Holder, bytes, open, options, receive};
 
 const GROUP: u64 = 16_384;
-
-/// Receives the transfers of a blob that `pick` says.
-fn receive(store: &Store, holder: &Holder, pick: impl Fn(usize) -> bool) -> RangeSet {
-    let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();
-    for (at, range) in holder.transfers(GroupLog2::KIB16, 16).iter().enumerate() {
-        if pick(at) {
-            let known = receiver.known();
-            let (proof, data) = holder.send(GroupLog2::KIB16, range, &known);
-            receiver.ingest(GroupLog2::KIB16, range.start, &known, &proof, &data).unwrap();
-        }
-    }
-    receiver.held()
-}
 
 /// The file in which some bytes of a blob lie, and where.
 fn find(disk: &MemDisk, data: &[u8], at: usize) -> (PathBuf, usize) {
@@ -91,7 +78,7 @@ fn damage_is_found_wherever_it_is_and_only_that_is_missing() {
         let root = store.root(Path::new("/")).unwrap();
         let shared_id = store.share_in_place(root, b"shared", &mut |_| ()).unwrap().id;
         let partial = Holder::new(bytes(1_200_000, 5));
-        let held = receive(&store, &partial, |at| at % 2 == 0);
+        let held = receive(&store, &partial, |at| at % 2 == 0).held();
         store.checkpoint().unwrap();
 
         let reports = scrub_all(&store, budget);

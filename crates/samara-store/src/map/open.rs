@@ -10,11 +10,10 @@ use samara_base::GroupLog2;
 
 use crate::{
     error::StoreError,
-    index::Table,
     inner::{Inner, locked},
     pack::unpack,
     partial::index,
-    row::{ChunkKey, ChunkRow, Extent, MapRow},
+    row::{ChunkKey, Extent},
 };
 
 /// Rows that are kept, of up to 128 chunks each: 512 MiB of a blob with chunks of 64 KiB.
@@ -65,10 +64,7 @@ impl OpenMap {
         if let Some(found) = locked(&self.seen).find(moves, at, len) {
             return Ok(found);
         }
-        let (first, last) = (MapRow::key(self.number, 0), MapRow::key(self.number, at));
-        let row = inner.last_row(Table::Maps, &first, &last)?;
-        let row =
-            row.and_then(|(key, value)| Some((MapRow::parts(&key)?.1, MapRow::decode(&value)?)));
+        let row = inner.map_row(self.number, at)?;
         let Some((start, row)) = row else { return Ok((at, Vec::new())) };
         let piece = |key, len| Piece { key, len, extent: None };
         let pieces = row.entries.iter().map(|entry| piece(entry.key, entry.len)).collect();
@@ -85,7 +81,7 @@ impl OpenMap {
         piece: &Piece,
     ) -> Result<Option<Extent>, StoreError> {
         let moves = inner.chunks.moves();
-        let row = inner.get(Table::Chunks, &piece.key)?.and_then(|row| ChunkRow::decode(&row));
+        let row = inner.chunk_row(piece.key)?;
         let extent = row.filter(|row| row.len == piece.len).and_then(|row| row.extent());
         locked(&self.seen).note(moves, start, extent);
         Ok(extent)

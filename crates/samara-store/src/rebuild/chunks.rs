@@ -61,10 +61,6 @@ impl Inner {
         Ok(())
     }
 
-    fn chunk_row(&self, key: ChunkKey) -> Result<Option<ChunkRow>, StoreError> {
-        Ok(self.get(Table::Chunks, &key)?.and_then(|row| ChunkRow::decode(&row)))
-    }
-
     /// Whether the record that a row points to says that it is this chunk.
     fn is_chunk(&self, row: &ChunkRow, id: ChunkId) -> bool {
         self.header(row.loc).is_some_and(|header| header.id == BlobId::from_bytes(*id.as_bytes()))

@@ -6,7 +6,9 @@ use core::ops::Range;
 use std::{path::Path, sync::Arc};
 
 use samara_base::{BlobId, GroupLog2, RangeSet};
-use samara_store::{ChunkerParams, OpenError, Options, Quotas, Store, disk::MemDisk};
+use samara_store::{
+    ChunkerParams, OpenError, Options, Quotas, Receiver, Store, Target, disk::MemDisk,
+};
 use samara_tree::{Cv, OutboardBuilder, Prover};
 
 pub const DIR: &str = "/store";
@@ -102,4 +104,21 @@ impl Holder {
         }
         found
     }
+}
+
+pub fn open_with(disk: &MemDisk, options: Options) -> Store {
+    Store::open_on(Arc::new(disk.clone()), Path::new(DIR), options).unwrap()
+}
+
+/// Receives the transfers of a blob into segments that `pick` says.
+pub fn receive(store: &Store, holder: &Holder, pick: impl Fn(usize) -> bool) -> Receiver {
+    let receiver = store.receive(&holder.id, holder.size(), &Target::Segments).unwrap();
+    for (at, range) in holder.transfers(GroupLog2::KIB16, 16).iter().enumerate() {
+        if pick(at) {
+            let known = receiver.known();
+            let (proof, data) = holder.send(GroupLog2::KIB16, range, &known);
+            receiver.ingest(GroupLog2::KIB16, range.start, &known, &proof, &data).unwrap();
+        }
+    }
+    receiver
 }
